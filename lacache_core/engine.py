@@ -1,0 +1,285 @@
+"""One loop: tokens in, step events out.
+
+``generate`` lets the model continue a text, ``read`` feeds it a given text and measures its loss.
+Both read long texts in chunks through the policy, so that memory stays at the budget plus a chunk.
+The engine knows a model, a tokenizer and a policy; it knows nothing of pages, files or measures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from threading import Event
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lacache_core.attention import observable, watch
+from lacache_core.cache import LadderCache
+from lacache_core.errors import InvalidSettingError
+from lacache_core.ladder import LadderConfig
+from lacache_core.plan import IntArray
+from lacache_core.policies import Policy
+from lacache_core.sampling import Chooser, losses, stop_tokens
+from lacache_core.text import TextStream, encode
+from lacache_core.trace import StepEvent, Trace, TraceBuilder
+
+UNKNOWN = float("nan")
+
+
+class Engine:
+    """Runs texts through a model under a policy, one text at a time.
+
+    Engines share nothing but the model, so several may run on one model at once.
+
+    Parameters
+    ----------
+    model, tokenizer
+        What runs. The tokenizer may be None when only token ids are given.
+    policy
+        What to keep: a policy, or a ``LadderConfig``, which means LaCache.
+    observe_every
+        Record the last query's attention in every step whose number this divides; 0: never.
+    chunk
+        Tokens of a prompt per step.
+
+    Raises
+    ------
+    UnsupportedModelError, InvalidSettingError
+        When model and policy do not fit each other.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        policy: Policy | LadderConfig,
+        *,
+        observe_every: int = 0,
+        chunk: int = 64,
+    ) -> None:
+        if chunk < 1:
+            raise InvalidSettingError("chunk", chunk, "1 or more")
+        self.model, self.tokenizer = model, tokenizer
+        self.observe_every, self.chunk = observe_every, chunk
+        self.max_positions: int = model.config.get_text_config().max_position_embeddings
+        self.cache = LadderCache(model, policy, positions="index")
+        self.planner = self.cache.planner
+        self._check_positions()
+        self._start()
+
+    def _check_positions(self) -> None:
+        capacity = self.planner.capacity
+        if capacity is not None and capacity + self.chunk > self.max_positions:
+            raise InvalidSettingError(
+                "budget",
+                getattr(self.cache.policy, "budget", capacity),
+                f"small enough that entries held ({capacity}) and a chunk ({self.chunk}) stay "
+                f"within the model's {self.max_positions} positions",
+            )
+
+    def _start(self) -> None:
+        self.cache.reset()
+        self._builder = TraceBuilder(self.planner.row_of_layer)
+        self.stop_reason = ""
+
+    @property
+    def bytes_per_entry(self) -> int:
+        """Bytes of one entry in all layers (0 before the first step)."""
+        return self.cache.bytes_per_entry
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that still fit before positions run out; None when the policy bounds them."""
+        return None if self.planner.capacity is not None else self.max_positions - self.cache.seen
+
+    def trace(self, **manifest: Any) -> Trace:
+        """The run so far, with ``manifest`` as its description."""
+        return self._builder.build(manifest)
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stops: Sequence[int] | None = None,
+        chat: bool = False,
+        cancel: Event | None = None,
+    ) -> Iterator[StepEvent]:
+        """Read the prompt in chunks, then generate.
+
+        Parameters
+        ----------
+        prompt
+            Text, or token ids.
+        temperature, top_p, seed
+            0 takes the likeliest token; otherwise sampled among the likeliest that add up to
+            ``top_p``. Equal seeds give equal text.
+        stops
+            Ids that end the text; the model's own when None.
+        chat
+            Put the prompt into the tokenizer's chat template.
+        cancel
+            Looked at before every step: once set, the iterator ends.
+
+        Yields
+        ------
+        StepEvent
+            The last one carries the last token chosen, which is not fed back. ``stop_reason`` then
+            says why it ended: "stop token", "length", "positions" or "cancelled".
+        """
+        ids = encode(self.tokenizer, prompt, chat=chat)
+        self._check_room(len(ids))
+        self._start()
+        choose = Chooser(temperature, top_p, seed)
+        ending = set(stop_tokens(self.model) if stops is None else stops)
+        stream = TextStream(self.tokenizer)
+        with self._running():
+            # 1. The prompt, in chunks; the last one gives the first new token.
+            logits: torch.Tensor | None = None
+            for first in range(0, len(ids), self.chunk):
+                part = ids[first : first + self.chunk]
+                if self._cancelled(cancel):
+                    return
+                last = first + len(part) == len(ids)
+                event, logits = self._step(
+                    part, logits, phase="prefill", choose=choose if last else None, stream=stream
+                )
+                yield event
+            # 2. One token at a time.
+            generated = 1
+            while True:
+                token = event.next_token
+                assert token is not None  # every step with a chooser chooses
+                if token in ending:
+                    self.stop_reason = "stop token"
+                elif generated >= max_new_tokens:
+                    self.stop_reason = "length"
+                elif self.room is not None and self.room < 1:
+                    self.stop_reason = "positions"
+                if self.stop_reason or self._cancelled(cancel):
+                    return
+                event, logits = self._step(
+                    np.array([token], dtype=np.int32),
+                    logits,
+                    phase="decode",
+                    choose=choose,
+                    stream=stream,
+                )
+                generated += 1
+                yield event
+
+    def read(
+        self,
+        text: str | Sequence[int],
+        *,
+        chunk: int = 1,
+        cancel: Event | None = None,
+    ) -> Iterator[StepEvent]:
+        """Feed a given text and measure the loss of every token but the first.
+
+        Parameters
+        ----------
+        text
+            Text, or token ids.
+        chunk
+            Tokens per step: 1 is what generation does, token by token; more is faster, and within
+            a chunk a token sees everything that was held when the chunk began.
+        cancel
+            Looked at before every step: once set, the iterator ends.
+
+        Yields
+        ------
+        StepEvent
+            ``nll`` is known for all joining tokens but the first of the text.
+        """
+        if chunk < 1:
+            raise InvalidSettingError("chunk", chunk, "1 or more")
+        ids = encode(self.tokenizer, text)
+        self._check_room(len(ids))
+        self._start()
+        with self._running():
+            logits: torch.Tensor | None = None
+            for first in range(0, len(ids), chunk):
+                if self._cancelled(cancel):
+                    return
+                event, logits = self._step(ids[first : first + chunk], logits, phase="read")
+                yield event
+        self.stop_reason = "end of text"
+
+    def _check_room(self, tokens: int) -> None:
+        if self.planner.capacity is None and tokens > self.max_positions:
+            raise InvalidSettingError(
+                "prompt",
+                f"{tokens:,} tokens",
+                f"at most {self.max_positions:,} tokens under a policy without a budget: the model "
+                "has no more positions (every policy with a budget takes any length)",
+            )
+
+    def _running(self) -> ExitStack:
+        stack = ExitStack()
+        if self.observe_every:
+            stack.enter_context(observable(self.model))
+        return stack
+
+    def _cancelled(self, cancel: Event | None) -> bool:
+        if cancel is not None and cancel.is_set():
+            self.stop_reason = "cancelled"
+            return True
+        return False
+
+    @torch.inference_mode()
+    def _step(
+        self,
+        ids: IntArray,
+        before: torch.Tensor | None,
+        *,
+        phase: str,
+        choose: Chooser | None = None,
+        stream: TextStream | None = None,
+    ) -> tuple[StepEvent, torch.Tensor]:
+        """One forward pass, the losses, the next token, the compaction; and the last logits."""
+        started = time.perf_counter()
+        number, seen = self._builder.num_steps, self.cache.seen
+        observe = bool(self.observe_every) and number % self.observe_every == 0
+        tokens = torch.from_numpy(ids.astype(np.int64))[None].to(self.model.device)
+        where = self.cache.next_position + torch.arange(len(ids), device=self.model.device)[None]
+        with ExitStack() as stack:
+            watching = stack.enter_context(watch()) if observe else None
+            logits = self.model(
+                input_ids=tokens,
+                position_ids=where,
+                past_key_values=self.cache,
+                use_cache=True,
+                # Losses of a whole chunk need all logits; a prompt needs the last alone.
+                logits_to_keep=0 if phase == "read" else 1,
+            ).logits[0]
+        nll = np.full(len(ids), UNKNOWN, dtype=np.float32)
+        if before is not None:
+            nll[0] = losses(before[None], tokens[0, :1])[0]
+        if phase == "read" and len(ids) > 1:
+            nll[1:] = losses(logits[:-1], tokens[0, 1:])
+        next_token = None if choose is None else choose(logits[-1])
+        self.cache.settle()
+        event = StepEvent(
+            step=number,
+            phase=phase,
+            token_ids=ids,
+            nll=nll,
+            seen=seen + len(ids),
+            held=self.cache.held,
+            dropped=self.cache.last_dropped,
+            groups=self.cache.last_groups,
+            mass=None if watching is None else watching.take(),
+            next_token=next_token,
+            text="" if next_token is None or stream is None else stream.add(next_token),
+            seconds=time.perf_counter() - started,
+        )
+        self._builder.add(event)
+        return event, logits[-1]

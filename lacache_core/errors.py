@@ -1,0 +1,57 @@
+"""The project's exceptions: each names the field or part at fault and what would be right.
+
+Nothing here knows where an error is shown. The page, the API and the command line print
+``str(error)`` as it stands, so every message must make sense to somebody who sees no traceback.
+"""
+
+from __future__ import annotations
+
+
+class LaCacheError(Exception):
+    """Base of everything this project raises on purpose; its text is fit for a user."""
+
+
+class InvalidSettingError(LaCacheError, ValueError):
+    """A setting is out of range or of the wrong type.
+
+    Parameters
+    ----------
+    field
+        Name of the setting, as API, command line and library spell it.
+    value
+        What was given.
+    allowed
+        What would have been right, in words ("a whole number from 1 to 29").
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+        shown = repr(value)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        super().__init__(f"{field} = {shown} is not possible: it must be {allowed}.")
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
+        return (type(self), (self.field, self.value, self.allowed))
+
+
+class InvalidLadderError(InvalidSettingError):
+    """A ladder configuration that the method cannot carry out, found before anything runs."""
+
+
+class UnsupportedModelError(LaCacheError):
+    """The model's attention or positions do not fit the method; the text says which and why."""
+
+
+class UnsupportedOperationError(LaCacheError):
+    """Something was asked of the cache that would give wrong text; the text says what and why."""
+
+
+class ModelUnavailableError(LaCacheError):
+    """A model could not be fetched or loaded; the text says what to do."""
+
+
+class DamagedTraceError(LaCacheError):
+    """A file does not hold a readable trace; the text names the part that is wrong."""

@@ -1,0 +1,64 @@
+"""Policies: what to keep when the budget is full. One file each; this is their registry.
+
+To add one: write its file, then name its class in ``POLICIES``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from lacache_core.errors import InvalidSettingError
+from lacache_core.ladder import LadderConfig
+from lacache_core.policies.base import Arrival, Planner, Policy
+from lacache_core.policies.full import Full
+from lacache_core.policies.lacache import LaCache
+from lacache_core.policies.streaming_llm import StreamingLLM
+
+POLICIES: dict[str, type[Any]] = {policy.name: policy for policy in (Full, StreamingLLM, LaCache)}
+
+__all__ = [
+    "POLICIES",
+    "Arrival",
+    "Full",
+    "LaCache",
+    "Planner",
+    "Policy",
+    "StreamingLLM",
+    "as_policy",
+    "make_policy",
+    "policy_settings",
+]
+
+
+def policy_settings(name: str) -> tuple[str, ...]:
+    """Names of the settings that a policy has, in order.
+
+    Raises
+    ------
+    InvalidSettingError
+        When there is no such policy.
+    """
+    if name not in POLICIES:
+        raise InvalidSettingError("policy", name, "one of " + ", ".join(POLICIES))
+    return tuple(field.name for field in fields(POLICIES[name]))
+
+
+def make_policy(name: str, **settings: Any) -> Policy:
+    """The named policy, given those of ``settings`` that it has; it ignores the others.
+
+    Raises
+    ------
+    InvalidSettingError
+        When there is no such policy, or a value is impossible for it.
+    """
+    wanted = policy_settings(name)
+    policy: Policy = POLICIES[name](**{k: v for k, v in settings.items() if k in wanted})
+    return policy
+
+
+def as_policy(policy: Policy | LadderConfig) -> Policy:
+    """A policy as it is; a plain ladder configuration as the ``lacache`` policy."""
+    if isinstance(policy, LadderConfig):
+        return LaCache.from_config(policy)
+    return policy

@@ -1,0 +1,62 @@
+"""Choosing the next token and measuring losses, from logits."""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedModel, TemperatureLogitsWarper, TopPLogitsWarper
+
+from lacache_core.errors import InvalidSettingError
+from lacache_core.trace import FloatArray
+
+
+class Chooser:
+    """Takes the likeliest token, or samples with a seed of its own.
+
+    Parameters
+    ----------
+    temperature
+        0 takes the likeliest; otherwise logits are divided by it.
+    top_p
+        Sample among the likeliest tokens that add up to this probability.
+    seed
+        Equal seeds choose equal tokens from equal logits, on every device.
+    """
+
+    def __init__(self, temperature: float, top_p: float, seed: int) -> None:
+        if not 0 <= temperature < float("inf"):
+            raise InvalidSettingError("temperature", temperature, "a number, 0 or more")
+        if not 0 < top_p <= 1:
+            raise InvalidSettingError("top_p", top_p, "a number above 0, up to 1")
+        self._greedy = temperature == 0
+        self._warpers = []
+        if not self._greedy:
+            self._warpers.append(TemperatureLogitsWarper(temperature))
+        if not self._greedy and top_p < 1:
+            self._warpers.append(TopPLogitsWarper(top_p))
+        self._random = torch.Generator().manual_seed(seed)
+
+    def __call__(self, logits: torch.Tensor) -> int:
+        """The next token for ``logits[V]``."""
+        if self._greedy:
+            return int(logits.argmax())
+        scores = logits[None].float()
+        for warper in self._warpers:
+            scores = warper(torch.empty(0), scores)
+        # Drawn on the CPU, so that a seed means the same on every device.
+        share = scores[0].softmax(-1).cpu()
+        return int(torch.multinomial(share, 1, generator=self._random))
+
+
+def losses(logits: torch.Tensor, targets: torch.Tensor) -> FloatArray:
+    """Negative log-probability in nats of ``targets[n]`` under ``logits[n, V]``: ``float32[n]``."""
+    nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    found: FloatArray = nll.cpu().numpy()
+    return found
+
+
+def stop_tokens(model: PreTrainedModel) -> list[int]:
+    """The tokens with which the model itself ends a text."""
+    stops = model.generation_config.eos_token_id if model.generation_config else None
+    if stops is None:
+        return []
+    return list(stops) if isinstance(stops, (list, tuple)) else [int(stops)]

@@ -1,0 +1,338 @@
+"""What happened in a run: ``StepEvent`` while it happens, ``Trace`` once it is kept.
+
+Numpy only: a trace can be made, saved, opened and questioned where no model is. The layout is
+columnar. An evicted entry never returns, so one number per layer and token, the step at which it
+was dropped, answers "what was held at step t?" for every t; that is kilobytes where dense frames
+would be gigabytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lacache_core.errors import DamagedTraceError
+from lacache_core.plan import GroupCompaction, IntArray
+
+FloatArray = npt.NDArray[np.float32]
+FORMAT = "lacache-trace-1"
+HELD = -1
+"""In ``evicted_at``: the entry is still held."""
+
+
+@dataclass(frozen=True, eq=False)
+class StepEvent:
+    """One forward pass and the compaction that followed it.
+
+    Attributes
+    ----------
+    step
+        0, 1, 2, ... in a run.
+    phase
+        ``"prefill"`` (prompt in chunks), ``"decode"`` (a generated token) or ``"read"``.
+    token_ids
+        ``int32[q]``: the tokens that joined the cache in this step.
+    nll
+        ``float32[q]``: each joining token's negative log-probability given what came before it,
+        in nats; NaN where it was not computed (the first token, and most of a prompt).
+    seen, held
+        Tokens seen and entries per layer, after the step.
+    dropped
+        ``int32[P, f]``: text positions that each of the ``P`` patterns dropped.
+    groups
+        The group compactions of the step, in order.
+    mass
+        ``float32[L, n]`` or None: attention of the step's last query, mean over heads, on the ``n``
+        entries that the step saw (those held before it and the joining ones, in text order); each
+        layer sums to 1. What the step then dropped is still in it.
+    next_token
+        The token chosen after this step, or None (not generating, or still in the prompt).
+    text
+        What ``next_token`` adds to the text; "" while a character is incomplete.
+    seconds
+        Time of the forward pass, the choice of the next token and the compaction.
+    """
+
+    step: int
+    phase: str
+    token_ids: IntArray
+    nll: FloatArray
+    seen: int
+    held: int
+    dropped: IntArray
+    groups: tuple[GroupCompaction, ...] = ()
+    mass: FloatArray | None = None
+    next_token: int | None = None
+    text: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Compaction:
+    """One group compaction on the clock of a run."""
+
+    step: int
+    seen: int
+    start: int
+    width: int
+    kept: int
+    cursor: int
+    restart: bool
+
+
+@dataclass(frozen=True, eq=False)
+class MassFrame:
+    """Attention of one step's last query: see ``StepEvent.mass``."""
+
+    step: int
+    mass: npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A whole run, columnar.
+
+    Attributes
+    ----------
+    token_ids, joined_at, nll
+        ``[T]``: id of every token, the step in which it joined, its loss (NaN: not computed).
+    evicted_at
+        ``int32[L, T]``: the step at whose end the layer dropped the token; -1: still held.
+    seen, seconds
+        ``[steps]``: tokens seen after each step, and its time.
+    compactions
+        ``int32[n, 7]``: the columns of ``Compaction``.
+    frames
+        Attention of some steps.
+    manifest
+        Settings, model, versions, texts: anything JSON can hold.
+    """
+
+    token_ids: IntArray
+    joined_at: IntArray
+    nll: FloatArray
+    evicted_at: IntArray
+    seen: IntArray
+    seconds: FloatArray
+    compactions: IntArray
+    frames: tuple[MassFrame, ...] = ()
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_layers(self) -> int:
+        return self.evicted_at.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.token_ids.shape[0]
+
+    @property
+    def num_steps(self) -> int:
+        return self.seen.shape[0]
+
+    def held_at(self, step: int) -> npt.NDArray[np.bool_]:
+        """What the cache held after ``step``: ``bool[L, T]``."""
+        gone = (self.evicted_at != HELD) & (self.evicted_at <= step)
+        return (self.joined_at <= step)[None, :] & ~gone
+
+    def positions_at(self, step: int) -> IntArray:
+        """Text positions that each layer held after ``step``: ``int32[L, held]``."""
+        held = self.held_at(step)
+        return np.nonzero(held)[1].reshape(self.num_layers, -1).astype(np.int32)
+
+    def compaction_list(self) -> list[Compaction]:
+        """The group compactions in order, with names instead of columns."""
+        rows = self.compactions.tolist()
+        return [Compaction(*row[:-1], restart=bool(row[-1])) for row in rows]
+
+    def perplexity(self, start: int = 0, stop: int | None = None) -> float:
+        """``exp`` of the mean loss of the tokens ``start <= t < stop`` that have one; else NaN."""
+        losses = self.nll[start:stop].astype(np.float64)
+        losses = losses[~np.isnan(losses)]
+        return float(np.exp(losses.mean())) if losses.size else float("nan")
+
+    def save(self, file: str | Path | IO[bytes]) -> None:
+        """Write as compressed ``.npz`` with a JSON manifest; no pickle."""
+        np.savez_compressed(
+            file,
+            manifest=np.array(json.dumps({"format": FORMAT, **self.manifest})),
+            frame_steps=np.array([f.step for f in self.frames], dtype=np.int32),
+            frame_widths=np.array([f.mass.shape[1] for f in self.frames], dtype=np.int32),
+            frame_values=np.concatenate(
+                [f.mass.ravel() for f in self.frames] or [np.empty(0, np.float16)]
+            ),
+            **{name: getattr(self, name) for name in _COLUMNS},
+        )
+
+    @classmethod
+    def load(cls, file: str | Path | IO[bytes]) -> Trace:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        DamagedTraceError
+            When the file is not a trace, or a part is missing or does not fit the others.
+        """
+        try:
+            with np.load(file, allow_pickle=False) as data:
+                parts = {name: data[name] for name in data.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+            raise DamagedTraceError(f"This file cannot be read as a trace: {error}") from error
+        return _assemble(cls, parts)
+
+    def to_bytes(self) -> bytes:
+        """The file that ``save`` writes, as bytes."""
+        buffer = io.BytesIO()
+        self.save(buffer)
+        return buffer.getvalue()
+
+
+_COLUMNS: dict[str, tuple[type, int]] = {
+    "token_ids": (np.int32, 1),
+    "joined_at": (np.int32, 1),
+    "nll": (np.float32, 1),
+    "evicted_at": (np.int32, 2),
+    "seen": (np.int32, 1),
+    "seconds": (np.float32, 1),
+    "compactions": (np.int32, 2),
+}
+_FRAMES: dict[str, tuple[type, int]] = {
+    "frame_steps": (np.int32, 1),
+    "frame_widths": (np.int32, 1),
+    "frame_values": (np.float16, 1),
+}
+_COMPACTION_COLUMNS = 7
+
+
+def _assemble(cls: type[Trace], parts: dict[str, npt.NDArray[Any]]) -> Trace:
+    """Check every part against the others, then build."""
+    for name, (dtype, ndim) in {**_COLUMNS, **_FRAMES}.items():
+        if name not in parts:
+            raise DamagedTraceError(f"The trace has no part {name!r}.")
+        if parts[name].dtype != dtype or parts[name].ndim != ndim:
+            raise DamagedTraceError(f"The trace's part {name!r} has the wrong type or shape.")
+    try:
+        manifest = json.loads(str(parts["manifest"]))
+        if manifest.pop("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+    except (KeyError, ValueError, AttributeError) as error:
+        raise DamagedTraceError(f"The trace's manifest cannot be read: {error}") from error
+
+    tokens, steps = parts["token_ids"].shape[0], parts["seen"].shape[0]
+    widths = parts["frame_widths"]
+    layers = parts["evicted_at"].shape[0]
+    fits = {
+        "joined_at": parts["joined_at"].shape == (tokens,)
+        and _within(parts["joined_at"], 0, steps)
+        and bool((np.diff(parts["joined_at"]) >= 0).all()),
+        "nll": parts["nll"].shape == (tokens,),
+        "evicted_at": parts["evicted_at"].shape[1] == tokens
+        and _within(parts["evicted_at"], HELD, steps),
+        "seconds": parts["seconds"].shape == (steps,),
+        "compactions": parts["compactions"].shape[1] == _COMPACTION_COLUMNS,
+        "frame_steps": parts["frame_steps"].shape == widths.shape
+        and _within(parts["frame_steps"], 0, steps),
+        "frame_values": _within(widths, 0, tokens + 1)
+        and int(widths.astype(np.int64).sum()) * layers == parts["frame_values"].shape[0],
+    }
+    for name, right in fits.items():
+        if not right:
+            raise DamagedTraceError(f"The trace's part {name!r} does not fit its other parts.")
+    ends = np.cumsum(widths.astype(np.int64) * layers)
+    values = np.split(parts["frame_values"], ends[:-1]) if len(widths) else []
+    frames = tuple(
+        MassFrame(int(step), flat.reshape(layers, -1))
+        for step, flat in zip(parts["frame_steps"], values, strict=True)
+    )
+    return cls(**{name: parts[name] for name in _COLUMNS}, frames=frames, manifest=manifest)
+
+
+def _within(values: IntArray, low: int, high: int) -> bool:
+    return values.size == 0 or bool(values.min() >= low and values.max() < high)
+
+
+class TraceBuilder:
+    """Collects ``StepEvent`` after ``StepEvent`` into a ``Trace``.
+
+    Parameters
+    ----------
+    row_of_layer
+        ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows.
+    max_frames
+        How many attention frames to keep at most; when there are more, every second one goes and
+        from then on only every second one is taken, so they stay evenly spread.
+    """
+
+    def __init__(self, row_of_layer: IntArray, *, max_frames: int = 512) -> None:
+        self._row_of_layer = np.asarray(row_of_layer, dtype=np.int32)
+        self._patterns = int(self._row_of_layer.max()) + 1
+        self._max_frames = max_frames
+        self._frame_stride = 1
+        self._frames: list[MassFrame] = []
+        self._evicted = np.empty((self._patterns, 0), dtype=np.int32)
+        self._tokens: list[IntArray] = []
+        self._nll: list[FloatArray] = []
+        self._joined: list[IntArray] = []
+        self._seen: list[int] = []
+        self._seconds: list[float] = []
+        self._compactions: list[tuple[int, ...]] = []
+
+    @property
+    def num_steps(self) -> int:
+        return len(self._seen)
+
+    def add(self, event: StepEvent) -> None:
+        """Take in the next event of the run; events come in order."""
+        step, arriving = event.step, event.token_ids.size
+        if step != len(self._seen):
+            raise ValueError(f"event {step} came where event {len(self._seen)} was due")
+        self._tokens.append(event.token_ids)
+        self._nll.append(event.nll)
+        self._joined.append(np.full(arriving, step, dtype=np.int32))
+        self._seen.append(event.seen)
+        self._seconds.append(event.seconds)
+        self._reserve(event.seen)
+        np.put_along_axis(self._evicted, event.dropped.astype(np.int64), step, axis=1)
+        before = event.seen - arriving
+        self._compactions.extend(
+            (step, before + g.arrived, g.start, g.width, g.kept, g.cursor, int(g.restart))
+            for g in event.groups
+        )
+        if event.mass is not None and step % self._frame_stride == 0:
+            self._frames.append(MassFrame(step, event.mass.astype(np.float16)))
+            if len(self._frames) > self._max_frames:
+                self._frame_stride *= 2
+                self._frames = [f for f in self._frames if f.step % self._frame_stride == 0]
+
+    def _reserve(self, tokens: int) -> None:
+        have = self._evicted.shape[1]
+        if tokens > have:
+            grown = np.full((self._patterns, max(tokens, 2 * have, 256)), HELD, dtype=np.int32)
+            grown[:, :have] = self._evicted
+            self._evicted = grown
+
+    def build(self, manifest: Mapping[str, Any] | None = None) -> Trace:
+        """The run so far; the builder can go on."""
+        tokens = self._seen[-1] if self._seen else 0
+        none = np.empty(0, dtype=np.int32)
+        return Trace(
+            token_ids=np.concatenate([none, *self._tokens]).astype(np.int32),
+            joined_at=np.concatenate([none, *self._joined]),
+            nll=np.concatenate([none.astype(np.float32), *self._nll]),
+            evicted_at=self._evicted[:, :tokens][self._row_of_layer],
+            seen=np.array(self._seen, dtype=np.int32),
+            seconds=np.array(self._seconds, dtype=np.float32),
+            compactions=np.array(self._compactions, dtype=np.int32).reshape(
+                -1, _COMPACTION_COLUMNS
+            ),
+            frames=tuple(self._frames),
+            manifest=dict(manifest or {}),
+        )
