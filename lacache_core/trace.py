@@ -223,7 +223,7 @@ def _assemble(cls: type[Trace], parts: dict[str, npt.NDArray[Any]]) -> Trace:
         manifest = json.loads(str(parts["manifest"]))
         if manifest.pop("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DamagedTraceError(f"The trace's manifest cannot be read: {error}") from error
 
     tokens, steps = parts["token_ids"].shape[0], parts["seen"].shape[0]

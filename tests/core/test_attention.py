@@ -1,0 +1,119 @@
+"""Observed attention equals eager attention and changes nothing."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from tiny import LAYERS, random_ids, tiny_model
+
+from lacache_core.attention import NAME, last_query_mass, observable, watch
+from lacache_core.cache import LadderCache
+from lacache_core.errors import UnsupportedOperationError
+from lacache_core.ladder import LadderConfig
+
+CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)
+
+
+def eager_mass(ids, cache=None):
+    """The last query's attention weights as transformers' eager attention returns them."""
+    model = tiny_model()
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        out = model(ids, output_attentions=True, past_key_values=cache)
+    return torch.stack([a[0, :, -1].mean(0) for a in out.attentions]).numpy()
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 40])
+def test_equals_eager_attention(tokens):
+    model, ids = tiny_model(), random_ids(tokens)
+    with observable(model), watch() as watching, torch.no_grad():
+        model(ids)
+    mass = watching.take()
+    assert mass.shape == (LAYERS, tokens)
+    assert mass.dtype == np.float32
+    assert np.allclose(mass, eager_mass(ids), atol=1e-6)
+    assert np.allclose(mass.sum(1), 1, atol=1e-5)
+
+
+def test_equals_eager_attention_on_a_compacted_cache():
+    model, ids = tiny_model(), random_ids(60)
+    eager = tiny_model()
+    eager.set_attn_implementation("eager")
+    ours, theirs = LadderCache(model, CONFIG), LadderCache(eager, CONFIG)
+    with torch.no_grad():
+        model(ids, past_key_values=ours)
+        eager(ids, past_key_values=theirs)
+        for part in (random_ids(1, seed=4), random_ids(9, seed=5)):
+            with observable(model), watch() as watching:
+                held = ours.held
+                model(part, past_key_values=ours)
+            out = eager(part, past_key_values=theirs, output_attentions=True)
+            expected = torch.stack([a[0, :, -1].mean(0) for a in out.attentions]).numpy()
+            mass = watching.take()
+            assert mass.shape == (LAYERS, held + part.shape[1])
+            assert np.allclose(mass, expected, atol=1e-6)
+
+
+def test_output_is_what_sdpa_gives():
+    model, ids = tiny_model(), random_ids(40)
+    with torch.no_grad():
+        plain = model(ids).logits
+        with observable(model), watch():
+            watched = model(ids).logits
+        with observable(model):
+            unwatched = model(ids).logits
+    assert torch.equal(plain, watched)
+    assert torch.equal(plain, unwatched)
+
+
+def test_on_only_when_asked_for():
+    model = tiny_model()
+    assert model.config._attn_implementation == "sdpa"
+    with observable(model):
+        with observable(model):
+            assert model.config._attn_implementation == NAME
+        assert model.config._attn_implementation == NAME
+    assert model.config._attn_implementation == "sdpa"
+    with watch() as watching, torch.no_grad():
+        model(random_ids(5))
+    with pytest.raises(RuntimeError):
+        watching.take()
+
+
+def test_threads_do_not_see_each_other():
+    model = tiny_model()
+    found = {}
+
+    def look(tokens):
+        with observable(model), watch() as watching, torch.no_grad():
+            for _ in range(20):
+                model(random_ids(tokens))
+                found.setdefault(tokens, set()).add(watching.take().shape)
+
+    threads = [threading.Thread(target=look, args=(n,)) for n in (3, 11)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {3: {(LAYERS, 3)}, 11: {(LAYERS, 11)}}
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_only_sdpa_models_are_watched():
+    model = tiny_model()
+    model.set_attn_implementation("eager")
+    with pytest.raises(UnsupportedOperationError, match="'eager'"), observable(model):
+        pass
+
+
+def test_additive_and_boolean_masks_agree():
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 4, 3, 8), torch.randn(2, 2, 7, 8)
+    allowed = torch.ones(2, 1, 3, 7, dtype=torch.bool)
+    allowed[:, :, :, 2:4] = False
+    additive = torch.zeros(2, 1, 3, 7).masked_fill(~allowed, float("-inf"))
+    a, b = last_query_mass(query, key, allowed), last_query_mass(query, key, additive)
+    assert torch.equal(a, b)
+    assert (a[:, 2:4] == 0).all()
+    assert torch.allclose(a.sum(-1), torch.ones(2))
