@@ -1,0 +1,23 @@
+"""``python -m benchmarks``: which measurements there are, and running one."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+BENCHMARKS = {
+    "perplexity": "the reference perplexities, measured beside the published numbers",
+}
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] not in BENCHMARKS:
+        print("usage: python -m benchmarks NAME [options]\n")
+        for name, what in BENCHMARKS.items():
+            print(f"  {name:12} {what}")
+        return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
+    return int(import_module(f"benchmarks.{arguments[0]}").main(arguments[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
