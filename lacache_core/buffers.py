@@ -88,10 +88,12 @@ class KVBuffers:
     @property
     def bytes_per_entry(self) -> int:
         """Bytes of one entry in all layers, for one row of the batch."""
-        return sum(
-            part.shape[0] * part.shape[2] * part.shape[4] * part.element_size()
-            for part in self.parts()
-        )
+        return sum(_entry_bytes(part) for part in self.parts())
+
+    @property
+    def plain_bytes_per_entry(self) -> int:
+        """The same for a cache that stores keys and values and nothing else."""
+        return _entry_bytes(self.keys) + _entry_bytes(self.values)
 
     def reserve(self, entries: int, held: int) -> None:
         """Make room for ``entries``, keeping the first ``held``; grows by doubling."""
@@ -223,6 +225,11 @@ class KVBuffers:
             by_layer = by_layer * self.rotary.turned_layers[:, None]
         cos, sin = self.rotary.cos_sin(by_layer, keys.device)
         return self.rotary.turn(keys, cos[:, None, None], sin[:, None, None])
+
+
+def _entry_bytes(part: torch.Tensor) -> int:
+    layers, _, heads, _, width = part.shape
+    return layers * heads * width * part.element_size()
 
 
 def _like(index: torch.Tensor, part: torch.Tensor) -> torch.Tensor:

@@ -295,6 +295,12 @@ class LadderCache(Cache):
         buffers = self._contents.buffers
         return 0 if buffers is None else buffers.bytes_per_entry
 
+    @property
+    def plain_bytes_per_entry(self) -> int:
+        """The same for a cache that stores keys and values and nothing else."""
+        buffers = self._contents.buffers
+        return 0 if buffers is None else buffers.plain_bytes_per_entry
+
     def reset(self) -> None:
         """Forget the text; the memory is kept for the next one."""
         self._contents.clear()

@@ -87,11 +87,6 @@ class Engine:
         self.stop_reason = ""
 
     @property
-    def bytes_per_entry(self) -> int:
-        """Bytes of one entry in all layers (0 before the first step)."""
-        return self.cache.bytes_per_entry
-
-    @property
     def room(self) -> int | None:
         """Tokens that still fit before positions run out; None when the policy bounds them."""
         return None if self.planner.capacity is not None else self.max_positions - self.cache.seen

@@ -51,9 +51,14 @@ def loading_state(model_id: str = EMBEDDED_ID) -> str:
     return _states.get(model_id, "not loaded")
 
 
+def loaded_model(model_id: str = EMBEDDED_ID) -> LoadedModel | None:
+    """The model if ``load`` has it already, else None; at once."""
+    return next((model for key, model in list(_loaded.items()) if key[0] == model_id), None)
+
+
 def is_loaded(model_id: str = EMBEDDED_ID) -> bool:
     """Whether ``load`` would return at once."""
-    return any(key[0] == model_id for key in _loaded)
+    return loaded_model(model_id) is not None
 
 
 def load(

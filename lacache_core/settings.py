@@ -88,7 +88,19 @@ class RunSettings(BaseModel):
         0, ge=0, le=2**31 - 1, title="Seed", description="Equal seeds give equal text."
     )
     chunk: int = Field(
-        64, ge=1, le=1024, title="Prefill chunk", description="Tokens of a text read per step."
+        64,
+        ge=1,
+        le=1024,
+        title="Prefill chunk",
+        description="Tokens of a prompt that are read in one step before writing begins.",
+    )
+    read_chunk: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        title="Reading chunk",
+        description="Tokens per step when a text is only read. 1 is what writing does; more is "
+        "faster and a little different, since a chunk sees all that was held before it.",
     )
     observe: bool = Field(
         True, title="Observe attention", description="Record where the last query looks."

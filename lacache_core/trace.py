@@ -289,6 +289,10 @@ class TraceBuilder:
     def num_steps(self) -> int:
         return len(self._seen)
 
+    def evicted_rows(self, tokens: int) -> IntArray:
+        """``evicted_at`` of the first tokens by pattern instead of by layer: ``int32[P, T]``."""
+        return self._evicted[:, :tokens]
+
     def add(self, event: StepEvent) -> None:
         """Take in the next event of the run; events come in order."""
         step, arriving = event.step, event.token_ids.size

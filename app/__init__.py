@@ -1,0 +1,1 @@
+"""The screen: every number on it comes from ``lacache_core``."""

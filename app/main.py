@@ -1,0 +1,72 @@
+"""The app as a whole: its pages and endpoints in one Blocks, and serving it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+import gradio as gr
+
+from app.api import endpoints
+from app.pages.explore import explore
+from app.theme import ASSETS, css_paths, theme
+from lacache_core.models import load_in_background
+
+DEFAULT_PORT = 7860
+
+
+def build() -> gr.Blocks:
+    """The app, ready to launch; loads nothing heavy."""
+    gr.set_static_paths([ASSETS])
+    with gr.Blocks(title="LaCache explorer", fill_width=True, analytics_enabled=False) as demo:
+        explore(demo)
+        endpoints()
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """What ``launch`` needs beside host and port."""
+    return {
+        "theme": theme(),
+        "css_paths": css_paths(),
+        "ssr_mode": False,
+        "run_history": False,
+        "footer_links": ["api"],
+        "quiet": True,
+        "show_error": True,
+    }
+
+
+def address() -> tuple[str, int]:
+    """Host and port from ``HOST``/``PORT``, else Gradio's own variables, else the defaults.
+
+    Raises
+    ------
+    SystemExit
+        With one sentence, when the port is no port or taken.
+    """
+    host = os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    given = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or str(DEFAULT_PORT)
+    if not given.isdigit() or not 0 < int(given) < 65536:
+        sys.exit(f"PORT = {given!r} is not possible: it must be a number from 1 to 65535.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(given)))
+        except OSError as error:
+            sys.exit(f"Cannot serve on {host}:{given} ({error.strerror}). Choose another PORT=.")
+    return host, int(given)
+
+
+def main() -> None:
+    """Serve until interrupted; the model loads meanwhile."""
+    host, port = address()
+    demo = build()
+    load_in_background()
+    demo.launch(
+        server_name=host, server_port=port, prevent_thread_lock=True, **launch_options()
+    )
+    print(f"LaCache explorer: http://{host}:{port}  (Ctrl+C ends it)", flush=True)
+    demo.block_thread()

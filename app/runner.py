@@ -1,0 +1,265 @@
+"""From settings to a stream of messages: load, run, batch, stop.
+
+One generator does it for the page and for the API alike. The boundary to a GPU worker lies around
+``_steps``: what it yields is CPU data only, so that it may run in another process (ZeroGPU).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from app.feed import Message, RunFeed, RunInfo, notice
+from lacache_core.embedded import EMBEDDED_ID, NUM_LAYERS
+from lacache_core.errors import InvalidSettingError, LaCacheError
+from lacache_core.policies import Planner, Policy, make_policy
+from lacache_core.settings import RunSettings
+from lacache_core.trace import StepEvent
+
+try:  # on ZeroGPU, and nowhere else
+    from spaces import GPU
+except ImportError:
+    GPU = None
+
+MESSAGES_PER_SECOND = 12
+DEADLINE_SECONDS = 600.0
+KEPT_RUNS = 24
+_LOADING_POLL_SECONDS = 0.25
+
+ENDED = {
+    "stop token": "Done: the model ended its text.",
+    "length": "Done: all the tokens asked for were written.",
+    "positions": "Done: the model has no more positions. A policy with a budget can go on for ever.",
+    "end of text": "Done: the whole text was read.",
+}
+
+
+@dataclass(eq=False)
+class Run:
+    """One run: how to stop it, and what it has told so far."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    feed: RunFeed | None = None
+    active: bool = True
+
+
+class Runs:
+    """The runs of this process: the newest of each session, and a few to take snapshots from."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_id: OrderedDict[str, Run] = OrderedDict()
+        self._of_session: dict[str, Run] = {}
+
+    def start(self, session: str | None) -> Run:
+        """A new run; one that the session still has going is told to stop."""
+        run = Run()
+        with self._lock:
+            self._by_id[run.id] = run
+            if session is not None:
+                if before := self._of_session.get(session):
+                    before.cancel.set()
+                self._of_session[session] = run
+            for old in [r for r in self._by_id.values() if not r.active][: -KEPT_RUNS or None]:
+                del self._by_id[old.id]
+        return run
+
+    def stop(self, key: str | None) -> bool:
+        """Stop the run with this id, or the session's run; False when there is none going."""
+        if key is None:
+            return False
+        with self._lock:
+            run = self._by_id.get(key) or self._of_session.get(key)
+        if run is None or not run.active:
+            return False
+        run.cancel.set()
+        return True
+
+    def snapshot(self, run_id: object) -> Message | None:
+        """All that a run has told so far; None when it is unknown or has not begun."""
+        with self._lock:
+            run = self._by_id.get(run_id) if isinstance(run_id, str) else None
+        return run.feed.snapshot() if run is not None and run.feed is not None else None
+
+    def forget(self, session: str | None) -> None:
+        """A session is gone: stop its run."""
+        if session is not None and self.stop(session):
+            with self._lock:
+                self._of_session.pop(session, None)
+
+    @property
+    def active(self) -> int:
+        """How many runs are going."""
+        with self._lock:
+            return sum(run.active for run in self._by_id.values())
+
+
+RUNS = Runs()
+
+
+def known_layers(model_id: str) -> int | None:
+    """Layers of a model as far as it can be told without loading it."""
+    from lacache_core.models import loaded_model
+
+    if model_id == EMBEDDED_ID:
+        return NUM_LAYERS
+    loaded = loaded_model(model_id)
+    return None if loaded is None else int(loaded.model.config.get_text_config().num_hidden_layers)
+
+
+def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | None]:
+    """Settings, and the policy that they build, checked as far as possible without the model.
+
+    Raises
+    ------
+    InvalidSettingError
+        Naming the field, the value and what is allowed.
+    """
+    settings = RunSettings.validate_values(values)
+    if settings.model != EMBEDDED_ID and os.environ.get("SPACE_ID"):
+        raise InvalidSettingError("model", settings.model, f"{EMBEDDED_ID!r} on a public Space")
+    policy = make_policy(settings.policy, **settings.model_dump())
+    layers = known_layers(settings.model)
+    return settings, policy, None if layers is None else policy.bind(layers)
+
+
+def run_messages(
+    values: Mapping[str, Any], session: str | None = None, runs: Runs = RUNS
+) -> Iterator[Message]:
+    """Check, load, run; yields messages for the browser (docs/live-map.md).
+
+    Closing the generator, ``runs.stop`` and the deadline all end the run within a step.
+
+    Raises
+    ------
+    LaCacheError
+        When the settings or the model do not allow the run; its text is for the user.
+    """
+    settings, policy, _ = check(values)
+    if not settings.prompt.strip():
+        raise InvalidSettingError("prompt", settings.prompt, "a text of at least one word")
+    run = runs.start(session)
+    try:
+        yield from _loading(settings.model, run.cancel)
+        if run.cancel.is_set():
+            yield notice("stopped", "Stopped before the model was loaded.")
+            return
+        yield from _running(settings, policy, run)
+    finally:
+        run.active = False
+
+
+def _loading(model_id: str, cancel: threading.Event) -> Iterator[Message]:
+    """Wait for the model, saying how it goes."""
+    from lacache_core.models import is_loaded, load, load_in_background, loading_state
+
+    if not is_loaded(model_id):
+        loading = load_in_background(model_id)
+        said = ""
+        while loading.is_alive() and not cancel.is_set():
+            if (state := loading_state(model_id)) != said:
+                said = state
+                yield notice("loading", f"{state}. The run starts when the model is there.")
+            loading.join(_LOADING_POLL_SECONDS)
+    if not cancel.is_set():
+        load(model_id)  # at once by now; raises what went wrong
+
+
+def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Message]:
+    from lacache_core.models import load
+    from lacache_core.text import encode, token_strings
+
+    loaded = load(settings.model)
+    ids = encode(
+        loaded.tokenizer, settings.prompt, chat=settings.chat and settings.mode == "generate"
+    )
+    started = due = time.perf_counter()
+    ended = ""
+    steps = _steps(settings, policy, ids.tolist(), run.cancel)
+    try:
+        for item in steps:
+            if isinstance(item, RunInfo):
+                strings = partial(token_strings, loaded.tokenizer)
+                run.feed = RunFeed(run.id, settings, item, policy.label, strings, started)
+            elif isinstance(item, StepEvent):
+                assert run.feed is not None  # RunInfo comes before the first event
+                run.feed.add(item)
+                if run.cancel.is_set():
+                    break
+                now = time.perf_counter()
+                if now - started > DEADLINE_SECONDS:
+                    ended = f"Stopped: a run may take {DEADLINE_SECONDS / 60:.0f} minutes here."
+                    break
+                if now >= due:
+                    yield run.feed.message()
+                    due = time.perf_counter() + 1 / MESSAGES_PER_SECOND
+            else:
+                ended = ENDED.get(item, "")
+    finally:
+        steps.close()
+    if run.cancel.is_set():
+        name, text = "stopped", "Stopped. What is there can still be looked at."
+    else:
+        name, text = ("stopped" if ended.startswith("Stopped") else "done"), ended
+    yield run.feed.message(name, text) if run.feed is not None else notice(name, text)
+
+
+def _on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
+    """Where Spaces lend a GPU by the call, borrow it for this function; elsewhere nothing."""
+    return function if GPU is None else GPU(duration=120)(function)
+
+
+@_on_gpu
+def _steps(
+    settings: RunSettings, policy: Policy, ids: list[int], cancel: threading.Event
+) -> Iterator[RunInfo | StepEvent | str]:
+    """The run itself: its info, its events, and at the end why it ended."""
+    from lacache_core.engine import Engine
+    from lacache_core.models import load
+
+    loaded = load(settings.model)
+    engine = Engine(
+        loaded.model,
+        loaded.tokenizer,
+        policy,
+        observe_every=1 if settings.observe else 0,
+        chunk=settings.chunk,
+    )
+    if settings.mode == "read":
+        events = engine.read(ids, chunk=settings.read_chunk, cancel=cancel)
+    else:
+        events = engine.generate(
+            ids,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=settings.seed,
+            cancel=cancel,
+        )
+    for event in events:
+        if event.step == 0:
+            yield RunInfo(
+                row_of_layer=engine.planner.row_of_layer,
+                capacity=engine.planner.capacity,
+                reserve=engine.planner.reserve,
+                bytes_per_entry=engine.cache.bytes_per_entry,
+                full_bytes_per_entry=engine.cache.plain_bytes_per_entry,
+                prompt_tokens=len(ids),
+            )
+        yield event
+    yield engine.stop_reason
+
+
+def describe_problem(error: Exception) -> str:
+    """What to tell a user of an error: its own words if it has any for them."""
+    if isinstance(error, LaCacheError):
+        return str(error)
+    return "Something went wrong on the server; the log there says what. Please try again."

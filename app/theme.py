@@ -1,0 +1,28 @@
+"""How the page looks: Gradio's own parts. The live map brings its own style sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+
+def theme() -> gr.themes.Base:
+    """A quiet theme with the system's fonts, so that nothing is fetched from elsewhere."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.blue,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        spacing_size=gr.themes.sizes.spacing_md,
+        text_size=gr.themes.sizes.text_md,
+        font=fonts,
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    ).set(block_border_width="0px", block_shadow="none", block_padding="0px")
+
+
+def css_paths() -> list[Path]:
+    """The style sheets of page and live map."""
+    return sorted((ASSETS / "css").glob("*.css"))
