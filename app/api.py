@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.feed import as_text
 from app.pages.explore import preview_facts
 from app.runner import RUNS, describe_problem, run_messages
 from lacache_core import __version__
@@ -51,14 +52,16 @@ def run(
     read_chunk: float = _D["read_chunk"],
     observe: bool = _D["observe"],
     model: str = _D["model"],
-) -> Iterator[dict]:  # type: ignore[type-arg]  # Gradio reads the plain type
+) -> Iterator[str]:
     """Run a text under a policy; streams the messages that the page's map is drawn from.
 
-    The first message that is a snapshot or a delta carries the run's id, which ``/stop`` takes.
+    Each is a JSON text as described in docs/live-map.md. The first one of kind ``snapshot`` carries
+    the run's id, which ``/stop`` takes.
     """
     values = dict(locals())
     try:
-        yield from run_messages(values)
+        for message in run_messages(values):
+            yield as_text(message)
     except Exception as error:
         raise _told(error) from None
 

@@ -7,6 +7,7 @@ is new. Knows nothing of Gradio.
 from __future__ import annotations
 
 import base64
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,11 @@ from lacache_core.settings import RunSettings
 from lacache_core.trace import HELD, FloatArray, StepEvent, TraceBuilder
 
 Message = dict[str, Any]
+
+
+def as_text(message: Message) -> str:
+    """A message as it travels: JSON without spaces, on one line."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True, eq=False)

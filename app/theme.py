@@ -20,7 +20,20 @@ def theme() -> gr.themes.Base:
         text_size=gr.themes.sizes.text_md,
         font=fonts,
         font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
-    ).set(block_border_width="0px", block_shadow="none", block_padding="0px")
+    ).set(
+        block_border_width="0px",
+        block_shadow="none",
+        block_padding="0px",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_label_text_color="*neutral_800",
+        block_label_text_color_dark="*neutral_200",
+        block_title_text_color="*neutral_800",
+        block_title_text_color_dark="*neutral_200",
+        block_title_text_weight="600",
+    )
 
 
 def css_paths() -> list[Path]:

@@ -75,10 +75,10 @@ class RunSettings(BaseModel):
         256, ge=1, le=8192, title="New tokens", description="How many tokens to generate at most."
     )
     temperature: float = Field(
-        0.0, ge=0, le=2, title="Temperature", description="0 always takes the likeliest token."
+        0.7, ge=0, le=2, title="Temperature", description="0 always takes the likeliest token."
     )
     top_p: float = Field(
-        1.0,
+        0.95,
         gt=0,
         le=1,
         title="Top-p",

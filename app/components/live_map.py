@@ -2,6 +2,11 @@
 
 What it draws with lies in ``assets/js`` and is imported by the browser as it stands; the messages
 that it takes are described in docs/live-map.md.
+
+The value is a message as JSON *text*. Gradio sends what a generator yields as edits of what it
+yielded before, and its edits of nested lists that get shorter are wrong (6.31: the outer list
+shifts the inner one's deletions once more), so a list would arrive with other numbers in it. One
+text after another is replaced whole.
 """
 
 from __future__ import annotations
@@ -20,7 +25,11 @@ _ON_LOAD = """
 const root = element.querySelector('.lc-root');
 const early = [];
 let instrument = null;
-const take = (message) => instrument ? instrument.receive(message) : early.push(message);
+const take = (text) => {
+  if (!text) return;
+  if (instrument) instrument.receive(JSON.parse(text));
+  else early.push(text);
+};
 watch('value', () => take(props.value));
 const base = (window.gradio_config && window.gradio_config.root) || '';
 import(base + '/gradio_api/file=ENTRY').then((module) => {
@@ -28,8 +37,7 @@ import(base + '/gradio_api/file=ENTRY').then((module) => {
     onGap: (run, use) => server.snapshot(run).then((found) => { if (found) use(found); }),
   });
   root.instrument = instrument;
-  if (props.value) instrument.receive(props.value);
-  early.splice(0).forEach((message) => instrument.receive(message));
+  early.splice(0).forEach(take);
 });
 """
 

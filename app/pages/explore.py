@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 
 from app.components.live_map import live_map
-from app.feed import Message, notice
+from app.feed import Message, as_text, notice
 from app.runner import RUNS, check, describe_problem, known_layers, run_messages
 from app.samples import samples
 from lacache_core.errors import LaCacheError
@@ -34,19 +34,22 @@ def explore(demo: gr.Blocks) -> None:
     )
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
-            inputs = _controls()
+            inputs = _text_controls()
             with gr.Row(elem_classes="lx-actions"):
                 run = gr.Button("Run", variant="primary", elem_id="run")
                 stop = gr.Button("Stop", elem_id="stop")
+            inputs |= _policy_controls()
             geometry = gr.HTML(elem_classes="lx-geometry", value=_geometry_of({}))
-            _advanced(inputs)
+            inputs |= _advanced_controls()
         with gr.Column(scale=1, min_width=320, elem_classes="lx-instrument"):
             view = live_map(RUNS.snapshot, elem_id="live-map")
 
     names, components = list(inputs), list(inputs.values())
 
-    def start(request: gr.Request, *given: Any) -> Iterator[Message]:
-        yield from _run_for_page(dict(zip(names, given, strict=True)), request.session_hash)
+    def start(request: gr.Request, *given: Any) -> Iterator[str]:
+        values = dict(zip(names, given, strict=True))
+        for message in _run_for_page(values, request.session_hash):
+            yield as_text(message)
 
     run.click(
         start,
@@ -76,8 +79,8 @@ def explore(demo: gr.Blocks) -> None:
     )
 
 
-def _controls() -> dict[str, Any]:
-    """The settings that most people change, by name."""
+def _text_controls() -> dict[str, Any]:
+    """The text and what to do with it, by name of the setting."""
     inputs: dict[str, Any] = {}
     found = samples()
     pick = gr.Dropdown(
@@ -98,6 +101,12 @@ def _controls() -> dict[str, Any]:
         value="generate",
         label="What to do",
     )
+    return inputs
+
+
+def _policy_controls() -> dict[str, Any]:
+    """The policy and its main settings, by name."""
+    inputs: dict[str, Any] = {}
     names = [(policy.label, name) for name, policy in POLICIES.items()]
     inputs["policy"] = gr.Dropdown(names, value="lacache", label="Policy", elem_id="policy")
     inputs["budget"] = _slider("budget", step=1, maximum=1024, minimum=40)
@@ -108,8 +117,9 @@ def _controls() -> dict[str, Any]:
     return inputs
 
 
-def _advanced(inputs: dict[str, Any]) -> None:
-    """The other settings, added to ``inputs``."""
+def _advanced_controls() -> dict[str, Any]:
+    """The other settings, by name."""
+    inputs: dict[str, Any] = {}
     with gr.Accordion("More settings", open=False):
         inputs["num_sink"] = _slider("num_sink", maximum=128)
         inputs["arrangement"] = gr.Radio(
@@ -132,6 +142,7 @@ def _advanced(inputs: dict[str, Any]) -> None:
         inputs["observe"] = gr.Checkbox(
             True, label=_FIELDS["observe"].title, info=_FIELDS["observe"].description
         )
+    return inputs
 
 
 def _slider(

@@ -112,10 +112,15 @@ export class MapView {
     const { holders } = this.raster;
     const layers = this.store.layers || 1;
     const base = TOP - 6;
+    const ratio = window.devicePixelRatio || 1;
     g.fillStyle = this.palette.bar;
     for (let c = 0; c < holders.length; c++) {
       const height = (holders[c] / layers) * MARGIN;
-      if (height) g.fillRect(left + c * columnWidth, base - height, Math.max(columnWidth, 0.6), height);
+      if (!height) continue;
+      // Whole pixels, or neighbouring bars would overlap into a pattern that is not there.
+      const x = Math.round((left + c * columnWidth) * ratio) / ratio;
+      const end = Math.round((left + (c + 1) * columnWidth) * ratio) / ratio;
+      g.fillRect(x, base - height, Math.max(end - x, 1 / ratio), height);
     }
   }
 
