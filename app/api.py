@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
 
 from app.feed import as_text
 from app.pages.explore import preview_facts
@@ -27,10 +28,10 @@ _D = {name: info.default for name, info in RunSettings.model_fields.items()}
 
 def endpoints() -> None:
     """Register the endpoints on the surrounding Blocks."""
-    gr.api(run, api_name="run", concurrency_limit=4, concurrency_id="runs")
-    gr.api(stop, api_name="stop", queue=False)
-    gr.api(preview, api_name="preview", queue=False)
-    gr.api(describe, api_name="describe", queue=False)
+    api(run, api_name="run", concurrency_limit=4, concurrency_id="runs")
+    api(stop, api_name="stop", queue=False)
+    api(preview, api_name="preview", queue=False)
+    api(describe, api_name="describe", queue=False)
 
 
 def run(

@@ -260,7 +260,8 @@ def mass_bytes(mass: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Shares of attention as bytes on a log scale: 255 is all of it, 51 less is a tenth."""
     with np.errstate(divide="ignore"):
         value = 255 + 51 * np.log10(mass.astype(np.float64))
-    return np.clip(np.rint(value), 0, 255).astype(np.uint8)
+    out: np.ndarray[Any, np.dtype[np.uint8]] = np.clip(np.rint(value), 0, 255).astype(np.uint8)
+    return out
 
 
 def _packed(values: IntArray | FloatArray | np.ndarray[Any, Any]) -> str:

@@ -20,7 +20,8 @@ DEFAULT_PORT = 7860
 def build() -> gr.Blocks:
     """The app, ready to launch; loads nothing heavy."""
     gr.set_static_paths([ASSETS])
-    with gr.Blocks(title="LaCache explorer", fill_width=True, analytics_enabled=False) as demo:
+    demo = gr.Blocks(title="LaCache explorer", fill_width=True, analytics_enabled=False)
+    with demo:
         explore(demo)
         endpoints()
     return demo
@@ -65,8 +66,6 @@ def main() -> None:
     host, port = address()
     demo = build()
     load_in_background()
-    demo.launch(
-        server_name=host, server_port=port, prevent_thread_lock=True, **launch_options()
-    )
+    demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
     print(f"LaCache explorer: http://{host}:{port}  (Ctrl+C ends it)", flush=True)
     demo.block_thread()

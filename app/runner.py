@@ -36,7 +36,7 @@ _LOADING_POLL_SECONDS = 0.25
 ENDED = {
     "stop token": "Done: the model ended its text.",
     "length": "Done: all the tokens asked for were written.",
-    "positions": "Done: the model has no more positions. A policy with a budget can go on for ever.",
+    "positions": "Done: the model has no more positions. A policy with a budget never runs out.",
     "end of text": "Done: the whole text was read.",
 }
 

@@ -148,7 +148,7 @@ class KVBuffers:
                 part[:, :, :, :start] = self._turned(part[:, :, :, :start], np.array([[shift]]))
             if kept is not None:
                 places = np.arange(start, middle)
-                moved = places - plan.kept + shift
+                moved = (places - plan.kept + shift).astype(np.int64)
                 part[:, :, :, start:middle] = self._turned(kept, moved) if turn else kept
             rest = part[:, :, :, tail]
             tail_shift = np.array([[shift - plan.freed]])

@@ -47,7 +47,7 @@ _locks_guard = threading.Lock()
 
 
 def loading_state(model_id: str = EMBEDDED_ID) -> str:
-    """"not loaded", "ready", what is being done, or "failed: ..." with the reason; at once."""
+    """ "not loaded", "ready", what is being done, or "failed: ..." with the reason; at once."""
     return _states.get(model_id, "not loaded")
 
 

@@ -66,7 +66,7 @@ class CompactionPlan:
     @property
     def freed(self) -> int:
         """Entries per layer that the plan frees."""
-        return self.stop - self.start - self.kept.shape[1]
+        return self.stop - self.start - int(self.kept.shape[1])
 
     @property
     def length_after(self) -> int:

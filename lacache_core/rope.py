@@ -145,7 +145,8 @@ class _Recorder(Cache):
         super().__init__(layer_class_to_replicate=DynamicLayer)
 
     def keys(self) -> list[torch.Tensor]:
-        return [layer.keys[0, :, 0].double() for layer in self.layers]
+        layers: list[Any] = self.layers
+        return [layer.keys[0, :, 0].double() for layer in layers]
 
 
 def _measure(model: PreTrainedModel) -> Rotary:

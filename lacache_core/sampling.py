@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import torch
-from transformers import PreTrainedModel, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessor,
+    PreTrainedModel,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.trace import FloatArray
@@ -28,7 +33,7 @@ class Chooser:
         if not 0 < top_p <= 1:
             raise InvalidSettingError("top_p", top_p, "a number above 0, up to 1")
         self._greedy = temperature == 0
-        self._warpers = []
+        self._warpers: list[LogitsProcessor] = []
         if not self._greedy:
             self._warpers.append(TemperatureLogitsWarper(temperature))
         if not self._greedy and top_p < 1:
@@ -41,7 +46,7 @@ class Chooser:
             return int(logits.argmax())
         scores = logits[None].float()
         for warper in self._warpers:
-            scores = warper(torch.empty(0), scores)
+            scores = warper(torch.empty(0, dtype=torch.long), scores)  # type: ignore[arg-type]
         # Drawn on the CPU, so that a seed means the same on every device.
         share = scores[0].softmax(-1).cpu()
         return int(torch.multinomial(share, 1, generator=self._random))

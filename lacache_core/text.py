@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from tokenizers.decoders import DecodeStream
@@ -32,7 +33,9 @@ def encode(
         if not tokenizer.chat_template:
             raise InvalidSettingError("chat", chat, "false: this model has no chat template")
         turns = [{"role": "user", "content": text}]
-        found = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+        found: Any = tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_dict=True
+        )
         ids = np.array(found["input_ids"], dtype=np.int32)
     else:
         # Long texts are what this is for; the tokenizer's warning about length does not apply.

@@ -128,20 +128,21 @@ class Trace:
 
     @property
     def num_layers(self) -> int:
-        return self.evicted_at.shape[0]
+        return int(self.evicted_at.shape[0])
 
     @property
     def num_tokens(self) -> int:
-        return self.token_ids.shape[0]
+        return int(self.token_ids.shape[0])
 
     @property
     def num_steps(self) -> int:
-        return self.seen.shape[0]
+        return int(self.seen.shape[0])
 
     def held_at(self, step: int) -> npt.NDArray[np.bool_]:
         """What the cache held after ``step``: ``bool[L, T]``."""
         gone = (self.evicted_at != HELD) & (self.evicted_at <= step)
-        return (self.joined_at <= step)[None, :] & ~gone
+        held: npt.NDArray[np.bool_] = (self.joined_at <= step)[None, :] & ~gone
+        return held
 
     def positions_at(self, step: int) -> IntArray:
         """Text positions that each layer held after ``step``: ``int32[L, held]``."""
@@ -150,8 +151,10 @@ class Trace:
 
     def compaction_list(self) -> list[Compaction]:
         """The group compactions in order, with names instead of columns."""
-        rows = self.compactions.tolist()
-        return [Compaction(*row[:-1], restart=bool(row[-1])) for row in rows]
+        return [
+            Compaction(step, seen, start, width, kept, cursor, bool(restart))
+            for step, seen, start, width, kept, cursor, restart in self.compactions.tolist()
+        ]
 
     def perplexity(self, start: int = 0, stop: int | None = None) -> float:
         """``exp`` of the mean loss of the tokens ``start <= t < stop`` that have one; else NaN."""

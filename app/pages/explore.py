@@ -152,8 +152,8 @@ def _slider(
     info = _FIELDS[name]
     low, high = limits(name)
     return gr.Slider(
-        low if minimum is None else minimum,
-        high if maximum is None else maximum,
+        (low or 0) if minimum is None else minimum,
+        (high or 1) if maximum is None else maximum,
         value=info.default,
         step=step,
         label=info.title,

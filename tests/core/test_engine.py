@@ -57,7 +57,9 @@ def test_events_and_trace_tell_what_the_cache_held(llama, policy, chunk):
         for _ in per_token.read(trace.token_ids.tolist()):
             pass
         # The same compactions, whether the tokens came in chunks or one by one.
-        again = [(c.seen, c.start, c.cursor, c.restart) for c in per_token.trace().compaction_list()]
+        again = [
+            (c.seen, c.start, c.cursor, c.restart) for c in per_token.trace().compaction_list()
+        ]
         assert [(c.seen, c.start, c.cursor, c.restart) for c in listed] == again
 
 
@@ -75,7 +77,9 @@ def test_read_losses_equal_the_model_itself(llama):
         assert np.allclose(nll[1:], expected, atol=1e-4)
         assert engine.stop_reason == "end of text"
         assert engine.trace().perplexity() == pytest.approx(np.exp(expected.mean()), rel=1e-4)
-        assert engine.trace().perplexity(40) == pytest.approx(np.exp(expected[39:].mean()), rel=1e-4)
+        assert engine.trace().perplexity(40) == pytest.approx(
+            np.exp(expected[39:].mean()), rel=1e-4
+        )
 
 
 def test_read_equals_calling_the_model_with_the_cache(llama):

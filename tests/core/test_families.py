@@ -58,9 +58,7 @@ FITTING = {
     "granite": ({}, [True] * 6, "halves"),
     "phi3": (
         dict(
-            rope_parameters=dict(
-                rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5
-            )
+            rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5)
         ),
         [True] * 6,
         "halves",
@@ -71,7 +69,11 @@ FITTING = {
         "halves",
     ),
     "cohere": (dict(logit_scale=1.0), [True] * 6, "neighbours"),
-    "glm": (dict(rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5)), [True] * 6, "neighbours"),  # fmt: skip
+    "glm": (
+        dict(rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5)),
+        [True] * 6,
+        "neighbours",
+    ),  # fmt: skip
 }
 
 
@@ -178,6 +180,4 @@ def test_a_rotation_nobody_knows_is_refused():
 def test_cast_frequencies_are_the_ones_that_are_used():
     """``model.to(bfloat16)`` rounds the frequencies too; keys must be turned as the model does."""
     model = tiny_model("llama").to(torch.bfloat16)
-    assert torch.equal(
-        rotary_of(model).inv_freq, model.model.rotary_emb.inv_freq.to(torch.float64)
-    )
+    assert torch.equal(rotary_of(model).inv_freq, model.model.rotary_emb.inv_freq.to(torch.float64))

@@ -19,7 +19,11 @@ GOLDEN = json.loads(
 )
 
 
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda c: "L{num_layers}-S{span}-O{overlap}-B{budget}-A{num_sink}".format(**c))  # fmt: skip
+def name_of(case):
+    return "L{num_layers}-S{span}-O{overlap}-B{budget}-A{num_sink}".format(**case)
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=name_of)
 def test_golden_retained_sets(case):
     config = LadderConfig(case["budget"], case["span"], case["overlap"], case["num_sink"])
     ladder = config.ladder(case["num_layers"])
@@ -181,9 +185,7 @@ def test_validity_is_exactly_the_stated_condition():
 def test_the_named_smallest_budget_is_possible_and_one_less_is_not(ladder):
     config, layers = ladder
     rest = (config.span, config.overlap, config.num_sink, config.arrangement, config.slack)
-    least = smallest_budget(
-        layers, config.span, config.overlap, config.num_sink, config.slack
-    )
+    least = smallest_budget(layers, config.span, config.overlap, config.num_sink, config.slack)
     LadderConfig(least, *rest).ladder(layers)
     assume(least > 1)
     with pytest.raises(InvalidLadderError, match=f"{least} or more"):

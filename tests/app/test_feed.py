@@ -1,0 +1,160 @@
+"""The feed against docs/live-map.md: what the messages say is what the trace knows."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import random_ids, tiny_model
+
+from app.feed import RunFeed, RunInfo, as_text, mass_bytes, notice
+from lacache_core.engine import Engine
+from lacache_core.ladder import LadderConfig
+from lacache_core.policies import Full, StreamingLLM
+from lacache_core.settings import RunSettings
+from lacache_core.trace import HELD
+
+CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)
+DOCUMENT = Path(__file__).parents[2] / "docs" / "live-map.md"
+
+
+def unpack(text, dtype):
+    return np.frombuffer(base64.b64decode(text), dtype=dtype)
+
+
+def feed_of(engine, settings, prompt_tokens):
+    info = RunInfo(
+        row_of_layer=engine.planner.row_of_layer,
+        capacity=engine.planner.capacity,
+        reserve=engine.planner.reserve,
+        bytes_per_entry=engine.cache.bytes_per_entry,
+        full_bytes_per_entry=engine.cache.plain_bytes_per_entry,
+        prompt_tokens=prompt_tokens,
+    )
+    strings = lambda ids: [f"<{i}>" for i in ids]  # noqa: E731
+    return RunFeed("run-1", settings, info, "LaCache", strings, started=0.0)
+
+
+def messages(policy=CONFIG, batch=3, tokens=60, **settings):
+    """A real run of a tiny model as messages, and its trace."""
+    engine = Engine(tiny_model(), None, policy, chunk=16, observe_every=1)
+    out, feed = [], None
+    ids = random_ids(tokens)[0].tolist()
+    for n, event in enumerate(engine.generate(ids, max_new_tokens=30)):
+        if feed is None:
+            feed = feed_of(engine, RunSettings.validate_values(settings), tokens)
+        feed.add(event)
+        if n % batch == 0:
+            out.append(feed.message())
+    out.append(feed.message("done", "Done."))
+    return out, feed, engine
+
+
+def replay(found):
+    """What a browser makes of the messages, in the plainest way."""
+    first, *rest = (json.loads(as_text(m)) for m in found)
+    tokens, joined = list(first["tokens"]), unpack(first["joinedAt"], "<i4").tolist()
+    rows = max(first["rowOfLayer"]) + 1
+    evicted = unpack(first["evictedAt"], "<i4").reshape(rows, -1).tolist()
+    groups = unpack(first["compactions"], "<i4").reshape(-1, 7).tolist()
+    text, ids, nll = first["text"], list(first["ids"]), unpack(first["nll"], "<f4").tolist()
+    for message in rest:
+        for step in message["steps"]:
+            before = len(tokens)
+            tokens += step["t"]
+            ids += step["i"]
+            nll += [float("nan") if x is None else x for x in step["l"]]
+            joined += [step["n"]] * len(step["t"])
+            for row, dropped in zip(evicted, step["d"], strict=True):
+                row += [HELD] * len(step["t"])
+                for position in dropped:
+                    row[position] = step["n"]
+            groups += [[step["n"], before + g[0], *g[1:]] for g in step["g"]]
+        text += message["text"]
+    return tokens, ids, nll, joined, evicted, groups, text
+
+
+@pytest.mark.parametrize("batch", [1, 3, 1000])
+@pytest.mark.parametrize("policy", [CONFIG, StreamingLLM(24, 3), Full()], ids=str)
+def test_messages_add_up_to_the_trace(policy, batch):
+    found, feed, engine = messages(policy, batch)
+    tokens, ids, nll, joined, evicted, groups, _ = replay(found)
+    trace = engine.trace()
+    assert tokens == [f"<{i}>" for i in trace.token_ids]
+    assert ids == trace.token_ids.tolist()
+    assert np.allclose(nll, trace.nll, atol=1e-3, equal_nan=True)
+    assert joined == trace.joined_at.tolist()
+    assert np.array(evicted)[engine.planner.row_of_layer].tolist() == trace.evicted_at.tolist()
+    assert groups == trace.compactions.tolist()
+    assert [m["seq"] for m in found] == list(range(len(found)))
+    again = replay([feed.snapshot()])
+    assert again[0] == tokens and again[3] == joined and again[4] == evicted and again[5] == groups
+
+
+def test_a_snapshot_in_between_tells_what_the_messages_told():
+    engine = Engine(tiny_model(), None, CONFIG, chunk=16)
+    feed, told = None, []
+    for n, event in enumerate(engine.generate(random_ids(60)[0].tolist(), max_new_tokens=20)):
+        feed = feed or feed_of(engine, RunSettings(), 60)
+        feed.add(event)
+        if n in (0, 4, 9):
+            told.append(feed.message())
+    snapshot = feed.snapshot()
+    assert snapshot["seq"] == 2
+    assert snapshot["steps"] == 10
+    assert replay([snapshot])[4] == replay(told)[4]
+    assert replay([snapshot])[5] == replay(told)[5]
+
+
+def test_figures_are_those_of_the_trace():
+    found, _, engine = messages()
+    figures, trace = found[-1]["figures"], engine.trace()
+    held = trace.held_at(trace.num_steps - 1)
+    assert figures["seen"] == trace.num_tokens
+    assert figures["held"] == held[0].sum()
+    assert figures["union"] == held.any(axis=0).sum()
+    assert figures["kvBytes"] == held[0].sum() * engine.cache.bytes_per_entry
+    assert figures["fullBytes"] == trace.num_tokens * engine.cache.plain_bytes_per_entry
+    assert figures["perplexity"] == pytest.approx(trace.perplexity(), rel=1e-3)
+    assert figures["tokensPerSecond"] > 0
+
+
+def test_mass_bytes_mean_what_the_document_says():
+    shares = np.array([[1.0, 0.1, 0.01, 1e-5, 0.0]], np.float32)
+    assert mass_bytes(shares).tolist() == [[255, 204, 153, 0, 0]]
+    found, _, _ = messages()
+    mass = found[-1]["mass"]
+    values = unpack(mass["values"], np.uint8).reshape(6, mass["length"]).astype(float)
+    shares = np.where(values > 0, 10 ** ((values - 255) / 51), 0)
+    assert np.allclose(shares.sum(axis=1), 1, atol=0.05)
+
+
+def test_sizes():
+    """A step of one token is small; its mass is a byte a cell."""
+    config = LadderConfig(budget=256, span=3, num_sink=4)
+    found, _, _ = messages(config, batch=1, tokens=300)
+    delta = found[-2]
+    with_mass = len(as_text(delta).encode())
+    without = len(as_text({**delta, "mass": None}).encode())
+    assert without < 1000
+    assert with_mass < 12_000
+
+
+def test_every_field_is_documented():
+    text = DOCUMENT.read_text()
+    found, _, _ = messages()
+    names = set()
+    for message in (*found[:2], notice("failed", "x")):
+        names |= set(message) | set(message.get("setup", {})) | set(message.get("figures", {}))
+    step = found[1]["steps"][0]
+    missing = [name for name in names | set(step) if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_text_is_one_json_text_whatever_was_written():
+    message = notice("failed", 'a "quote" \u2028 </script> ${x} {{y}} ä')
+    assert json.loads(as_text(message)) == message
+    assert "\n" not in as_text(message)

@@ -1,0 +1,212 @@
+"""Runs: loading, stopping, leaving, limits; on a tiny model in place of the embedded one."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from tiny import tiny_model
+
+import app.runner as runner
+from app.runner import Runs, check, describe_problem, run_messages
+from lacache_core import models
+from lacache_core.errors import InvalidSettingError, ModelUnavailableError
+from lacache_core.models import LoadedModel
+
+
+class Tokenizer:
+    """One token a word."""
+
+    chat_template = None
+
+    def __call__(self, text, **_):
+        return {"input_ids": [sum(map(ord, word)) % 128 for word in text.split()]}
+
+    def batch_decode(self, ids, **_):
+        return [f"{i[0]} " for i in ids]
+
+    def decode(self, ids, **_):
+        return "".join(f"{i} " for i in ids)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """The embedded model's name, on a random model of 30 thin layers."""
+    model = tiny_model(num_hidden_layers=30, hidden_size=24, head_dim=8, intermediate_size=16)
+    loaded = LoadedModel("smollm2-135m", model, Tokenizer(), "test")
+    monkeypatch.setattr(models, "_loaded", {("smollm2-135m", "None", "cpu"): loaded})
+    return loaded
+
+
+TEXT = "one two three four five six seven eight nine ten " * 12
+VALUES = {"prompt": TEXT, "budget": 64, "max_new_tokens": 20, "chunk": 16}
+
+
+def test_a_run_from_settings_to_messages():
+    runs = Runs()
+    found = list(run_messages(VALUES, "me", runs))
+    assert found[0]["kind"] == "snapshot"
+    assert {m["kind"] for m in found[1:]} == {"delta"}
+    assert found[-1]["state"] == {
+        "name": "done",
+        "message": "Done: all the tokens asked for were written.",
+    }
+    assert found[-1]["figures"]["seen"] == 120 + 19
+    assert found[0]["setup"]["expected"] == 139
+    assert runs.active == 0
+    assert runs.snapshot(found[0]["run"])["figures"]["seen"] == 139
+
+
+@pytest.mark.parametrize("policy", ["full", "streaming_llm", "lacache"])
+@pytest.mark.parametrize("mode", ["generate", "read"])
+def test_every_policy_in_both_modes(policy, mode):
+    found = list(run_messages({**VALUES, "policy": policy, "mode": mode, "read_chunk": 7}))
+    assert found[-1]["state"]["name"] == "done"
+    assert found[-1]["figures"]["seen"] == (120 if mode == "read" else 139)
+    assert found[-1]["figures"]["perplexity"] > 1
+
+
+def test_stop_ends_it_within_a_step_and_says_so():
+    runs = Runs()
+    messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    next(messages)
+    assert runs.active == 1
+    assert runs.stop("me")
+    rest = list(messages)
+    assert rest[-1]["state"]["name"] == "stopped"
+    assert len(rest) <= 2
+    assert runs.active == 0
+    assert not runs.stop("me")
+    assert not runs.stop(None)
+    assert not runs.stop("nobody")
+
+
+def test_leaving_frees_the_run():
+    runs = Runs()
+    messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    next(messages)
+    messages.close()
+    assert runs.active == 0
+    messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    next(messages)
+    runs.forget("me")
+    assert list(messages)[-1]["state"]["name"] == "stopped"
+
+
+def test_a_session_s_new_run_stops_its_old_one_and_nobody_else_s():
+    runs = Runs()
+    mine = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    other = run_messages({**VALUES, "max_new_tokens": 30}, "you", runs)
+    next(mine), next(other)
+    again = run_messages(VALUES, "me", runs)
+    next(again)
+    assert list(mine)[-1]["state"]["name"] == "stopped"
+    assert list(other)[-1]["state"]["name"] == "done"
+    assert list(again)[-1]["state"]["name"] == "done"
+
+
+def test_two_runs_at_once_give_what_each_gives_alone():
+    runs = Runs()
+
+    def text(policy, out):
+        for message in run_messages({**VALUES, "policy": policy, "seed": 5}, None, runs):
+            run = message["run"]
+        out += runs.snapshot(run)["ids"]
+
+    alone, together = [[], []], [[], []]
+    for policy, out in zip(["lacache", "streaming_llm"], alone, strict=True):
+        text(policy, out)
+    threads = [
+        threading.Thread(target=text, args=pair)
+        for pair in zip(["lacache", "streaming_llm"], together, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert alone == together
+    assert alone[0] != alone[1]
+
+
+def test_the_deadline_ends_a_run(monkeypatch):
+    monkeypatch.setattr(runner, "DEADLINE_SECONDS", 0.0)
+    found = list(run_messages({**VALUES, "max_new_tokens": 5000}))
+    assert found[-1]["state"]["name"] == "stopped"
+    assert "minutes" in found[-1]["state"]["message"]
+
+
+def test_loading_is_told_and_can_be_stopped(monkeypatch, tiny):
+    release = threading.Event()
+    monkeypatch.setattr(models, "_loaded", {})
+    monkeypatch.setattr(models, "_states", {})
+
+    def slow(model_id, dtype, device, say):
+        say("Converting", 0.5)
+        release.wait(10)
+        return tiny
+
+    monkeypatch.setattr(models, "_load", slow)
+    runs = Runs()
+    messages = run_messages(VALUES, "me", runs)
+    first = next(messages)
+    assert first["kind"] == "notice" and first["state"]["name"] == "loading"
+    runs.stop("me")
+    assert list(messages)[-1]["state"]["name"] == "stopped"
+
+    messages = run_messages(VALUES, "me", runs)
+    assert next(messages)["state"]["name"] == "loading"
+    release.set()
+    assert list(messages)[-1]["state"]["name"] == "done"
+
+
+def test_a_model_that_cannot_be_had_is_said(monkeypatch):
+    monkeypatch.setattr(models, "_loaded", {})
+
+    def broken(*_):
+        raise ModelUnavailableError("The embedded model could not be downloaded. Try again.")
+
+    monkeypatch.setattr(models, "_load", broken)
+    with pytest.raises(ModelUnavailableError, match="could not be downloaded"):
+        list(run_messages(VALUES))
+
+
+BAD = [
+    ({"budget": 20}, "budget = 20"),
+    ({"span": 30}, "span = 30"),
+    ({"span": 29, "overlap": 28}, "overlap = 28"),
+    ({"prompt": "   "}, "prompt = "),
+    ({"prompt": None}, "prompt = None"),
+    ({"policy": "best"}, "policy = 'best'"),
+    ({"temperature": float("nan")}, "temperature = nan"),
+    ({"seed": 1.5}, "seed = 1.5"),
+    ({"chat": True}, "chat = True"),
+    ({"policy": "full", "prompt": "word " * 3000}, "2,048 tokens"),
+    ({"budget": 2040, "policy": "streaming_llm"}, "budget = 2040"),
+]
+
+
+@pytest.mark.parametrize("change, words", BAD)
+def test_bad_values_are_named(change, words):
+    runs = Runs()
+    with pytest.raises(InvalidSettingError, match=words):
+        list(run_messages({**VALUES, **change}, "me", runs))
+    assert runs.active == 0
+
+
+def test_a_public_space_runs_its_own_model_only(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    with pytest.raises(InvalidSettingError, match="model = 'other/model'"):
+        check({"model": "other/model"})
+
+
+def test_unforeseen_errors_are_one_sentence():
+    assert "Traceback" not in describe_problem(RuntimeError("secret detail"))
+    assert "secret" not in describe_problem(RuntimeError("secret detail"))
+
+
+def test_old_runs_are_let_go():
+    runs = Runs()
+    for _ in range(runner.KEPT_RUNS + 10):
+        run = runs.start("me")
+        run.active = False
+    assert len(runs._by_id) <= runner.KEPT_RUNS + 1
