@@ -63,13 +63,13 @@ def explore(demo: gr.Blocks) -> None:
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
 
-    def preview(*given: Any) -> tuple[Any, ...]:
+    def show_geometry(*given: Any) -> tuple[Any, ...]:
         return _preview(dict(zip(names, given, strict=True)))
 
     changing = ["policy", "budget", "span", "overlap", "num_sink", "arrangement", "slack"]
     gr.on(
         [inputs[name].change for name in changing],
-        preview,
+        show_geometry,
         components,
         [geometry, *(inputs[name] for name in ("span", "overlap", "arrangement", "slack"))],
         show_progress="hidden",

@@ -8,49 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import CONFIG, info_of, messages, numbered
 from tiny import random_ids, tiny_model
 
-from app.feed import RunFeed, RunInfo, as_text, mass_bytes, notice
+from app.feed import RunFeed, as_text, mass_bytes, notice
 from lacache_core.engine import Engine
 from lacache_core.ladder import LadderConfig
 from lacache_core.policies import Full, StreamingLLM
 from lacache_core.settings import RunSettings
 from lacache_core.trace import HELD
 
-CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "live-map.md"
 
 
 def unpack(text, dtype):
     return np.frombuffer(base64.b64decode(text), dtype=dtype)
-
-
-def feed_of(engine, settings, prompt_tokens):
-    info = RunInfo(
-        row_of_layer=engine.planner.row_of_layer,
-        capacity=engine.planner.capacity,
-        reserve=engine.planner.reserve,
-        bytes_per_entry=engine.cache.bytes_per_entry,
-        full_bytes_per_entry=engine.cache.plain_bytes_per_entry,
-        prompt_tokens=prompt_tokens,
-    )
-    strings = lambda ids: [f"<{i}>" for i in ids]  # noqa: E731
-    return RunFeed("run-1", settings, info, "LaCache", strings, started=0.0)
-
-
-def messages(policy=CONFIG, batch=3, tokens=60, **settings):
-    """A real run of a tiny model as messages, and its trace."""
-    engine = Engine(tiny_model(), None, policy, chunk=16, observe_every=1)
-    out, feed = [], None
-    ids = random_ids(tokens)[0].tolist()
-    for n, event in enumerate(engine.generate(ids, max_new_tokens=30)):
-        if feed is None:
-            feed = feed_of(engine, RunSettings.validate_values(settings), tokens)
-        feed.add(event)
-        if n % batch == 0:
-            out.append(feed.message())
-    out.append(feed.message("done", "Done."))
-    return out, feed, engine
 
 
 def replay(found):
@@ -98,7 +70,8 @@ def test_a_snapshot_in_between_tells_what_the_messages_told():
     engine = Engine(tiny_model(), None, CONFIG, chunk=16)
     feed, told = None, []
     for n, event in enumerate(engine.generate(random_ids(60)[0].tolist(), max_new_tokens=20)):
-        feed = feed or feed_of(engine, RunSettings(), 60)
+        if feed is None:
+            feed = RunFeed("r", RunSettings(), info_of(engine, 60), "LaCache", numbered, 0.0)
         feed.add(event)
         if n in (0, 4, 9):
             told.append(feed.message())

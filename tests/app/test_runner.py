@@ -109,7 +109,9 @@ def test_two_runs_at_once_give_what_each_gives_alone():
     runs = Runs()
 
     def text(policy, out):
-        for message in run_messages({**VALUES, "policy": policy, "seed": 5}, None, runs):
+        for message in run_messages(
+            {**VALUES, "policy": policy, "seed": len(policy), "temperature": 1.5}, None, runs
+        ):
             run = message["run"]
         out += runs.snapshot(run)["ids"]
 

@@ -1,0 +1,73 @@
+"""Pages for the browser tests: the static assets alone, or the whole app."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+BLANK = (
+    b"<!doctype html><meta charset=utf-8><title>test</title><link rel=icon href=data:,>"
+    b"<body><div id=root></div>"
+)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path != "/":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(BLANK)))
+        self.end_headers()
+        self.wfile.write(BLANK)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def assets_url():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(ASSETS)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class Watched:
+    """A page, with what went wrong on it and what it asked for."""
+
+    def __init__(self, page):
+        self.page, self.problems, self.requests = page, [], []
+        page.on("pageerror", lambda e: self.problems.append(f"error: {e}"))
+        page.on(
+            "console",
+            lambda m: self.problems.append(m.text) if m.type in ("error", "warning") else None,
+        )
+        page.on("request", lambda r: self.requests.append(r.url))
+
+    def outside(self):
+        """Requests that left this machine's address."""
+        inside = ("http://127.0.0.1", "data:", "blob:")
+        return [url for url in self.requests if not url.startswith(inside)]
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens pages; closes them after the test."""
+    contexts = []
+
+    def opened(url, width=1440, height=900, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        watched = Watched(context.new_page())
+        watched.page.goto(url)
+        return watched
+
+    yield opened
+    for context in contexts:
+        context.close()

@@ -1,0 +1,208 @@
+"""The page as people meet it: the real app, the real model, a real Chromium."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from served import serving
+
+from app.runner import RUNS
+
+pytestmark = [pytest.mark.browser, pytest.mark.model]
+EVIL = "<img src=x onerror=window.__x=1>"
+STORE = "document.querySelector('.lc-root').instrument.store"
+LONG = "It was a quiet evening on the island, and nobody had lit the lamp. " * 40
+
+
+@pytest.fixture(scope="module")
+def address(smollm2):
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def explore(open_page, address):
+    """Opens the page; checks at the end that nothing went wrong and nothing left this machine."""
+    opened = []
+
+    def start(query="", **options):
+        watched = open_page(f"{address}/{query}", **options)
+        watched.page.wait_for_selector(".lc-canvas")
+        opened.append(watched)
+        return watched.page
+
+    yield start
+    for watched in opened:
+        assert watched.problems == []
+        assert watched.outside() == []
+
+
+def store(page, expression):
+    return page.evaluate(f"() => {{ const s = {STORE}; return {expression}; }}")
+
+
+def fill(page, prompt, new_tokens=24, budget=64):
+    page.fill("#prompt textarea", prompt)
+    for name, value in (("budget", budget), ("max_new_tokens", new_tokens)):
+        page.fill(f"#{name} input[type=number]", str(value))
+        page.press(f"#{name} input[type=number]", "Enter")
+
+
+def run(page, *given, **options):
+    fill(page, *given, **options)
+    page.click("#run")
+
+
+def wait_state(page, *names, seconds=90):
+    page.wait_for_function(
+        f"(names) => names.includes({STORE}.state.name)", arg=list(names), timeout=seconds * 1000
+    )
+
+
+def wait_tokens(page, count, seconds=60):
+    page.wait_for_function(f"() => {STORE}.length >= {count}", timeout=seconds * 1000)
+
+
+def test_it_opens_by_itself_and_says_what_to_do(explore):
+    page = explore()
+    assert "LaCache explorer" in page.inner_text("h1")
+    assert "Press Run" in page.inner_text(".lc-empty")
+    assert page.input_value("#prompt textarea").strip()
+    assert "each layer keeps" in page.inner_text(".lx-geometry")
+
+
+def test_a_run_streams_text_and_the_map_gains_columns(explore):
+    page = explore()
+    run(page, LONG, new_tokens=40, budget=128)
+    wait_state(page, "running")
+    wait_tokens(page, 100)
+    first = store(page, "s.length")
+    wait_tokens(page, first + 10)
+    wait_state(page, "done")
+    assert store(page, "s.length") > first
+    assert len(store(page, "s.text")) > 20
+    assert store(page, "s.compactions.length") > 100
+    assert store(page, "s.figures.held") <= 128
+    assert store(page, "s.figures.union") > 128
+    page.wait_for_timeout(300)
+    assert (
+        page.inner_text(".lc-words-body")
+        .strip()
+        .endswith(store(page, "s.tokens.slice(-6).join('')").strip())
+    )
+    assert "so far" in page.inner_text(".lc-compactions")
+    assert page.locator(".lc-empty").is_hidden()
+    # Both modes of the map, on real attention.
+    page.click("[data-mode=attention]")
+    assert store(page, "s.frames.length") > 5
+    shares = store(
+        page, "(() => { const f = s.frames.at(-1); return s.columns(f)[0].length - f.length; })()"
+    )
+    assert shares == 0
+
+
+def test_zoom_survives_twenty_updates(explore):
+    page = explore()
+    run(page, LONG, new_tokens=200)
+    wait_tokens(page, 200)
+    view = "document.querySelector('.lc-root').instrument.view"
+    page.click("button[title='Zoom in']")
+    page.click("button[title='Zoom in']")
+    before = page.evaluate(f"() => {view}.visible")
+    applied = page.evaluate("() => document.querySelector('.lc-root').instrument.applied")
+    page.wait_for_function(
+        f"() => document.querySelector('.lc-root').instrument.applied >= {applied + 20}",
+        timeout=60_000,
+    )
+    assert page.evaluate(f"() => {view}.visible") == before
+    page.click("#stop")
+    wait_state(page, "stopped")
+
+
+def test_stop_stops_within_a_second(explore):
+    page = explore()
+    run(page, LONG, new_tokens=2000)
+    wait_tokens(page, 100)
+    page.click("#stop")
+    asked = time.perf_counter()
+    wait_state(page, "stopped", seconds=10)
+    took = time.perf_counter() - asked
+    kept = store(page, "s.length")
+    page.wait_for_timeout(1200)
+    assert store(page, "s.length") == kept
+    assert RUNS.active == 0
+    # Steps are what bounds it, not this machine: one chunk or token after the click, it is over.
+    assert took < 5
+    run(page, "And again", new_tokens=3)
+    wait_state(page, "done")
+
+
+def test_a_closed_tab_frees_its_run(explore, open_page, address):
+    watched = open_page(address)
+    watched.page.wait_for_selector(".lc-canvas")
+    run(watched.page, LONG, new_tokens=2000)
+    wait_tokens(watched.page, 100)
+    assert RUNS.active == 1
+    watched.page.close()
+    for _ in range(50):
+        if RUNS.active == 0:
+            break
+        time.sleep(0.1)
+    assert RUNS.active == 0
+
+
+def test_what_a_user_writes_appears_as_text_everywhere(explore):
+    page = explore()
+    run(page, f"{EVIL} ${{window.__x=2}} {{{{x}}}} " * 3, new_tokens=6)
+    wait_state(page, "done")
+    page.wait_for_timeout(400)
+    assert EVIL in page.inner_text(".lc-words-body")
+    page.locator(".lc-words-body span >> nth=1").hover()
+    assert page.evaluate("() => window.__x") is None
+    assert page.locator(".lc img").count() == 0
+
+
+def test_an_impossible_setting_says_why_and_loses_nothing(explore):
+    page = explore()
+    fill(page, "keep this text", budget=64)
+    page.fill("#overlap input[type=number]", "14")
+    page.fill("#span input[type=number]", "20")
+    page.press("#span input[type=number]", "Enter")
+    page.fill("#budget input[type=number]", "41")
+    page.press("#budget input[type=number]", "Enter")
+    page.wait_for_function("() => !!document.querySelector('.lx-bad')", timeout=10_000)
+    assert "not possible" in page.inner_text(".lx-geometry")
+    page.click("#run")
+    wait_state(page, "failed")
+    assert "not possible" in page.inner_text(".lc-status")
+    assert page.input_value("#prompt textarea") == "keep this text"
+
+
+def test_two_people_at_once_have_runs_of_their_own(explore):
+    one, two = explore(), explore()
+    run(one, "The sea was calm. " * 20, new_tokens=12)
+    run(two, "A recipe for bread: " * 20, new_tokens=12)
+    wait_state(one, "done")
+    wait_state(two, "done")
+    assert "sea was calm" in one.inner_text(".lc-words-body")
+    assert "recipe for bread" in two.inner_text(".lc-words-body")
+    assert store(one, "s.run") != store(two, "s.run")
+
+
+def test_reading_gives_every_word_a_loss(explore):
+    page = explore()
+    page.click("text=Only read it")
+    run(page, LONG[:600], budget=64)
+    wait_state(page, "done")
+    assert store(page, "s.figures.perplexity") > 1
+    assert store(page, "Array.from(s.nll.slice(1, s.length)).every((x) => x > 0)")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440, 2560])
+def test_no_screen_scrolls_sideways(explore, theme, width):
+    page = explore(f"?__theme={theme}", width=width, height=844)
+    widths = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]
+    assert page.locator("#run").is_visible()
