@@ -43,12 +43,15 @@ def launch_options() -> dict[str, Any]:
 def address() -> tuple[str, int]:
     """Host and port from ``HOST``/``PORT``, else Gradio's own variables, else the defaults.
 
+    A Space must answer from outside its container; elsewhere this machine alone is served.
+
     Raises
     ------
     SystemExit
         With one sentence, when the port is no port or taken.
     """
-    host = os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    default_host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
+    host = os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME") or default_host
     given = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or str(DEFAULT_PORT)
     if not given.isdigit() or not 0 < int(given) < 65536:
         sys.exit(f"PORT = {given!r} is not possible: it must be a number from 1 to 65535.")

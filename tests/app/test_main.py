@@ -1,0 +1,54 @@
+"""Serving: where, and the one sentence when that is impossible."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from served import free_port
+
+from app.main import address
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("HOST", "PORT", "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "SPACE_ID")
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_host_and_port(monkeypatch):
+    port = free_port()
+    monkeypatch.setenv("PORT", str(port))
+    assert address() == ("127.0.0.1", port)
+    monkeypatch.setenv("SPACE_ID", "a/b")
+    assert address() == ("0.0.0.0", port)
+    monkeypatch.setenv("HOST", "localhost")
+    assert address() == ("localhost", port)
+
+
+@pytest.mark.parametrize("port", ["many", "0", "70000", "-1"])
+def test_a_port_that_is_none_is_refused(monkeypatch, port):
+    monkeypatch.setenv("PORT", port)
+    with pytest.raises(SystemExit, match="from 1 to 65535"):
+        address()
+
+
+def test_a_port_that_is_taken_is_refused(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("PORT", str(taken.getsockname()[1]))
+        with pytest.raises(SystemExit, match="Choose another PORT="):
+            address()
+
+
+def test_building_the_page_imports_no_torch():
+    """So that the page is there long before the model is."""
+    code = "import sys; from app.main import build; build(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
