@@ -18,7 +18,8 @@ import numpy as np
 
 from lacache_core.plan import IntArray
 from lacache_core.settings import RunSettings
-from lacache_core.trace import HELD, FloatArray, StepEvent, TraceBuilder
+from lacache_core.trace import HELD, FloatArray, StepEvent
+from lacache_core.trace_builder import TraceBuilder
 
 Message = dict[str, Any]
 

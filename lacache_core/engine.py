@@ -10,13 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lacache_core import __version__
 from lacache_core.attention import observable, watch
 from lacache_core.cache import LadderCache
 from lacache_core.errors import InvalidSettingError
@@ -25,7 +29,8 @@ from lacache_core.plan import IntArray
 from lacache_core.policies import Policy
 from lacache_core.sampling import Chooser, losses, stop_tokens
 from lacache_core.text import TextStream, encode
-from lacache_core.trace import StepEvent, Trace, TraceBuilder
+from lacache_core.trace import StepEvent, Trace
+from lacache_core.trace_builder import TraceBuilder
 
 UNKNOWN = float("nan")
 
@@ -92,8 +97,29 @@ class Engine:
         return None if self.planner.capacity is not None else self.max_positions - self.cache.seen
 
     def trace(self, **manifest: Any) -> Trace:
-        """The run so far, with ``manifest`` as its description."""
-        return self._builder.build(manifest)
+        """The run so far; its manifest names policy, settings, model and versions.
+
+        ``manifest`` adds to that, or says it differently.
+        """
+        return self._builder.build({**self._description(), **manifest})
+
+    def _description(self) -> dict[str, Any]:
+        policy: Any = self.cache.policy
+        name = str(self.model.name_or_path)
+        return {
+            "policy": policy.name,
+            "settings": asdict(policy),
+            # Of a local folder its name alone: where it lies is nobody's business.
+            "model": Path(name).name if Path(name).is_dir() else name,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "chunk": self.chunk,
+            "stop_reason": self.stop_reason,
+            "versions": {
+                "lacache_core": __version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            },
+        }
 
     def generate(
         self,

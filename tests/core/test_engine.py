@@ -45,7 +45,10 @@ def test_events_and_trace_tell_what_the_cache_held(llama, policy, chunk):
     trace = engine.trace(note="x")
     assert trace.num_steps == len(held)
     assert trace.token_ids[: len(TEXT)].tolist() == TEXT
-    assert trace.manifest == {"note": "x"}
+    assert trace.manifest["note"] == "x"
+    assert trace.manifest["policy"] == policy.name
+    assert trace.manifest["settings"].get("budget") == getattr(policy, "budget", None)
+    assert set(trace.manifest["versions"]) == {"lacache_core", "torch", "transformers"}
     for step, rows in enumerate(held):
         assert (trace.positions_at(step) == rows).all()
     assert len(trace.frames) == len(masses)

@@ -1,4 +1,4 @@
-"""Where models come from: fetching, checking, converting, loading; small fakes in place of weights."""
+"""Where models come from: fetching, checking, converting, loading; with small fake weights."""
 
 from __future__ import annotations
 

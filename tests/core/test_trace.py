@@ -9,7 +9,8 @@ import pytest
 from lacache_core.errors import DamagedTraceError
 from lacache_core.ladder import LadderConfig
 from lacache_core.plan import GroupCompaction
-from lacache_core.trace import StepEvent, Trace, TraceBuilder
+from lacache_core.trace import StepEvent, Trace
+from lacache_core.trace_builder import TraceBuilder
 
 LAYERS = 6
 CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)

@@ -17,7 +17,8 @@ from app.feed import Message, RunFeed, RunInfo
 from app.samples import samples
 from lacache_core.policies import Arrival, make_policy
 from lacache_core.settings import RunSettings
-from lacache_core.trace import StepEvent, Trace, TraceBuilder
+from lacache_core.trace import StepEvent, Trace
+from lacache_core.trace_builder import TraceBuilder
 
 _BYTES_PER_ENTRY_AND_LAYER = 2 * 3 * 64 * 4  # keys and values of three heads of 64, in fp32
 
@@ -146,3 +147,22 @@ def _attention(rng: np.random.Generator, layers: int, entries: int) -> np.ndarra
     mass = rng.gamma(0.35, 1.0, (layers, entries)) * (0.02 + np.exp(-age / (6 + 40 * depth)))
     mass[:, 0] += mass.sum(axis=1) * (0.3 + 1.5 * depth[:, 0])
     return (mass / mass.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+RUNS = {
+    "interleaved": dict(prompt=150, new=120, settings={"budget": 96, "span": 15}),
+    "overlapping": dict(prompt=90, new=240, settings={"budget": 80, "span": 8, "overlap": 4}),
+    "staircase": dict(
+        prompt=200, new=60, settings={"budget": 90, "span": 9, "arrangement": "staircase"}
+    ),
+    "slack": dict(prompt=64, new=150, settings={"budget": 120, "span": 15, "slack": 20}),
+    "window": dict(prompt=130, new=60, settings={"policy": "streaming_llm", "budget": 64}),
+    "full": dict(prompt=100, new=20, settings={"policy": "full"}),
+}
+"""Small runs of every kind."""
+
+
+def made(**options):
+    """A run and all its messages."""
+    run = SyntheticRun(**options)
+    return run, list(run.messages())

@@ -1,0 +1,125 @@
+"""What a cache holds and what is due: steps, plans and accounts, shared by the cache's layers.
+
+Knows policies' plans and the buffers; knows nothing of transformers' cache interface.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lacache_core.buffers import BulkArrival, KVBuffers
+from lacache_core.errors import UnsupportedOperationError
+from lacache_core.plan import CompactionPlan, GroupCompaction
+from lacache_core.policies import Arrival, Planner
+from lacache_core.rope import Rotary
+
+
+class Contents:
+    """What a cache holds and what is due: shared by its layers.
+
+    Kept apart from ``LadderCache`` so that nothing refers in a circle: the tensors are freed as
+    soon as the cache is let go, not when the garbage collector comes by.
+    """
+
+    def __init__(self, planner: Planner, rotary: Rotary, absolute: bool) -> None:
+        self.planner, self.rotary, self.absolute = planner, rotary, absolute
+        self.buffers: KVBuffers | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        self.held = self.seen = 0
+        self.cursor = self.planner.cursor
+        self.text = np.empty((self.planner.num_patterns, 0), dtype=np.int32)
+        self.dropped = np.empty((self.planner.num_patterns, 0), dtype=np.int32)
+        self.groups: tuple[GroupCompaction, ...] = ()
+        self.due: CompactionPlan | None = None  # decided, not carried out yet
+        self.next_layer = 0  # of the step under way; 0 between steps
+        self.arriving = 0
+        self.step_plan: CompactionPlan | None = None
+        self.bulk: BulkArrival | None = None
+
+    @property
+    def base(self) -> int:
+        """Position of entry 0."""
+        return self.seen - self.held if self.absolute else 0
+
+    def settle(self) -> None:
+        """Carry out the plan that is due, if any."""
+        plan, self.due = self.due, None
+        if plan is not None and self.buffers is not None:
+            base = self.base
+            self._account(plan)
+            self.buffers.compact(plan, base, self.base)
+
+    def _account(self, plan: CompactionPlan) -> None:
+        """Follow a plan in everything but the tensors."""
+        self.dropped = plan.dropped(self.text)
+        self.groups = plan.groups
+        self.text = plan.apply(self.text)
+        self.held, self.cursor = plan.length_after, plan.cursor
+
+    def update(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if layer == 0:
+            self._begin_step(keys, values)
+        elif layer != self.next_layer or keys.shape[-2] != self.arriving:
+            raise UnsupportedOperationError(
+                f"Layer {layer} was updated where layer {self.next_layer} was due; this cache "
+                "needs every layer once per step, in order."
+            )
+        buffers = self.buffers
+        assert buffers is not None
+        if keys.device != buffers.keys.device or keys.shape[:2] != buffers.keys.shape[1:3]:
+            raise UnsupportedOperationError(
+                f"Layer {layer} brings keys of shape {tuple(keys.shape)} on {keys.device} where "
+                f"{tuple(buffers.keys.shape[1:3])} rows and heads on {buffers.keys.device} are "
+                "held; all layers must be alike, on one device, and the batch must stay the same."
+            )
+        if self.bulk is None:
+            out = buffers.append(layer, self.held, self.base, keys, values)
+        else:
+            out = buffers.append_bulk(layer, self.held, keys, values, self.bulk)
+        self.next_layer = layer + 1
+        if self.next_layer == self.planner.num_layers:
+            self._end_step()
+        return out
+
+    def _begin_step(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        if self.next_layer and self.bulk is not None:
+            raise UnsupportedOperationError(
+                "The step before this one was interrupted while it was being compacted; call "
+                "reset() and start the text again."
+            )
+        self.settle()
+        self.next_layer, self.arriving = 0, keys.shape[-2]
+        self.step_plan = self.planner.plan(
+            Arrival(held=self.held, arriving=self.arriving, seen=self.seen, cursor=self.cursor)
+        )
+        if self.buffers is None:
+            limit = None if self.planner.capacity is None else self.planner.capacity + 1
+            self.buffers = KVBuffers(keys, values, self.rotary, self.planner.row_of_layer, limit)
+        total, plan, limit = self.held + self.arriving, self.step_plan, self.buffers.limit
+        in_place = plan is None or limit is None or total <= limit
+        self.buffers.reserve(total if in_place or plan is None else plan.length_after, self.held)
+        self.bulk = None
+        if plan is not None and not in_place:
+            base = self.base
+            after = base + plan.freed if self.absolute else 0
+            self.bulk = self.buffers.begin_bulk(plan, self.held, base, after)
+
+    def _end_step(self) -> None:
+        arrived = np.arange(self.seen, self.seen + self.arriving, dtype=np.int32)
+        rows = np.broadcast_to(arrived, (self.text.shape[0], arrived.size))
+        self.text = np.concatenate([self.text, rows], axis=1)
+        self.held += self.arriving
+        self.seen += self.arriving
+        self.next_layer = 0
+        self.dropped, self.groups = self.text[:, :0], ()
+        if self.step_plan is not None:
+            if self.bulk is not None:
+                self._account(self.step_plan)  # the tensors are compacted already
+            else:
+                self.due = self.step_plan
+        self.step_plan = self.bulk = None

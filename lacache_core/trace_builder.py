@@ -1,0 +1,99 @@
+"""Collecting the events of a run into a ``Trace`` while it happens. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lacache_core.plan import IntArray
+from lacache_core.trace import (
+    COMPACTION_COLUMNS,
+    HELD,
+    FloatArray,
+    MassFrame,
+    StepEvent,
+    Trace,
+)
+
+
+class TraceBuilder:
+    """Collects ``StepEvent`` after ``StepEvent`` into a ``Trace``.
+
+    Parameters
+    ----------
+    row_of_layer
+        ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows.
+    max_frames
+        How many attention frames to keep at most; when there are more, every second one goes and
+        from then on only every second one is taken, so they stay evenly spread.
+    """
+
+    def __init__(self, row_of_layer: IntArray, *, max_frames: int = 512) -> None:
+        self._row_of_layer = np.asarray(row_of_layer, dtype=np.int32)
+        self._patterns = int(self._row_of_layer.max()) + 1
+        self._max_frames = max_frames
+        self._frame_stride = 1
+        self._frames: list[MassFrame] = []
+        self._evicted = np.empty((self._patterns, 0), dtype=np.int32)
+        self._tokens: list[IntArray] = []
+        self._nll: list[FloatArray] = []
+        self._joined: list[IntArray] = []
+        self._seen: list[int] = []
+        self._seconds: list[float] = []
+        self._compactions: list[tuple[int, ...]] = []
+
+    @property
+    def num_steps(self) -> int:
+        return len(self._seen)
+
+    def evicted_rows(self, tokens: int) -> IntArray:
+        """``evicted_at`` of the first tokens by pattern instead of by layer: ``int32[P, T]``."""
+        return self._evicted[:, :tokens]
+
+    def add(self, event: StepEvent) -> None:
+        """Take in the next event of the run; events come in order."""
+        step, arriving = event.step, event.token_ids.size
+        if step != len(self._seen):
+            raise ValueError(f"event {step} came where event {len(self._seen)} was due")
+        self._tokens.append(event.token_ids)
+        self._nll.append(event.nll)
+        self._joined.append(np.full(arriving, step, dtype=np.int32))
+        self._seen.append(event.seen)
+        self._seconds.append(event.seconds)
+        self._reserve(event.seen)
+        np.put_along_axis(self._evicted, event.dropped.astype(np.int64), step, axis=1)
+        before = event.seen - arriving
+        self._compactions.extend(
+            (step, before + g.arrived, g.start, g.width, g.kept, g.cursor, int(g.restart))
+            for g in event.groups
+        )
+        if event.mass is not None and step % self._frame_stride == 0:
+            self._frames.append(MassFrame(step, event.mass.astype(np.float16)))
+            if len(self._frames) > self._max_frames:
+                self._frame_stride *= 2
+                self._frames = [f for f in self._frames if f.step % self._frame_stride == 0]
+
+    def _reserve(self, tokens: int) -> None:
+        have = self._evicted.shape[1]
+        if tokens > have:
+            grown = np.full((self._patterns, max(tokens, 2 * have, 256)), HELD, dtype=np.int32)
+            grown[:, :have] = self._evicted
+            self._evicted = grown
+
+    def build(self, manifest: Mapping[str, Any] | None = None) -> Trace:
+        """The run so far; the builder can go on."""
+        tokens = self._seen[-1] if self._seen else 0
+        none = np.empty(0, dtype=np.int32)
+        return Trace(
+            token_ids=np.concatenate([none, *self._tokens]).astype(np.int32),
+            joined_at=np.concatenate([none, *self._joined]),
+            nll=np.concatenate([none.astype(np.float32), *self._nll]),
+            evicted_at=self._evicted[:, :tokens][self._row_of_layer],
+            seen=np.array(self._seen, dtype=np.int32),
+            seconds=np.array(self._seconds, dtype=np.float32),
+            compactions=np.array(self._compactions, dtype=np.int32).reshape(-1, COMPACTION_COLUMNS),
+            frames=tuple(self._frames),
+            manifest=dict(manifest or {}),
+        )
