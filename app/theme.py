@@ -24,6 +24,9 @@ def theme() -> gr.themes.Base:
         block_border_width="0px",
         block_shadow="none",
         block_padding="0px",
+        # Fields stand on the page itself; a block of their own only shows as a stripe in the dark.
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         block_info_text_color="*neutral_600",

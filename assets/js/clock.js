@@ -1,117 +1,143 @@
 // The clock under the map: a scrub bar with a tick for every compaction, and playing.
 // Everything it needs lies in the store, so moving it makes no request.
 
-import { button, el } from "./dom.js";
+import { button, count, el, fitCanvas, icon } from "./dom.js";
 
 const STEPS_PER_SECOND = 30;
+const SPEEDS = [0.25, 1, 4];
 
 export class Clock {
-  constructor(root, store, view, readColours) {
-    Object.assign(this, { store, view, readColours });
-    this.play = button("Play", "Play or pause (space)", () => this.toggle());
-    this.previous = button("◂", "Previous compaction ([)", () => this.jump(-1));
-    this.next = button("▸", "Next compaction (])", () => this.jump(1));
-    this.live = button("Live", "Follow the newest step (L)", () => view.follow());
+  constructor(root, store, view, readPalette) {
+    Object.assign(this, { store, view, readPalette, speed: 1, timer: 0 });
+    this.previous = button("previous", "Previous compaction ([)", () => this.jump(-1));
+    this.play = button("play", "Play (space)", () => this.toggle());
+    this.next = button("next", "Next compaction (])", () => this.jump(1));
+    this.pace = button("1×", "How fast to play", () => this.#faster());
+    this.live = button("Live", "Follow the newest step (L)", () => this.followOrHold());
+    this.live.classList.add("lc-live");
     this.bar = el("input", { type: "range", min: 0, max: 0, step: 1, className: "lc-bar" });
-    this.bar.setAttribute("aria-label", "Step of the run");
+    this.bar.setAttribute("aria-label", "Clock: step of the run");
     this.ticks = el("canvas", { className: "lc-ticks" });
     this.label = el("output", { className: "lc-step" });
-    const track = el("div", { className: "lc-track" }, this.ticks, this.bar);
-    root.append(this.play, this.previous, this.next, track, this.label, this.live);
+    root.append(
+      el("div", { className: "lc-group" }, this.previous, this.play, this.next, this.pace),
+      el("div", { className: "lc-track" }, this.ticks, this.bar),
+      this.label,
+      this.live,
+    );
     this.bar.addEventListener("input", () => {
       this.stop();
       view.setClock(Number(this.bar.value));
     });
-    new ResizeObserver(() => this.draw()).observe(this.ticks);
+    this.resizing = new ResizeObserver(() => this.drawTicks(true));
+    this.resizing.observe(this.ticks);
   }
 
   toggle() {
-    if (this.timer) {
+    if (this.timer || !this.store.steps) {
       this.stop();
       return;
     }
     if (this.view.clock >= this.store.steps - 1) this.view.setClock(0);
-    this.last = performance.now();
-    this.carry = this.view.clock;
+    let last = performance.now();
+    let at = this.view.clock;
     const tick = (now) => {
       // A run of thousands of steps plays in half a minute, a short one step by step.
-      const speed = Math.max(STEPS_PER_SECOND, this.store.steps / 30);
-      this.carry += ((now - this.last) / 1000) * speed;
-      this.last = now;
-      this.view.setClock(this.carry);
-      if (this.view.clock >= this.store.steps - 1) this.stop();
-      else this.timer = requestAnimationFrame(tick);
+      const pace = Math.max(STEPS_PER_SECOND, this.store.steps / 30) * this.speed;
+      at += ((now - last) / 1000) * pace;
+      last = now;
+      this.timer = requestAnimationFrame(tick);
+      if (Math.round(at) !== this.view.clock) this.view.setClock(at);
+      if (this.view.following) this.stop();
     };
     this.timer = requestAnimationFrame(tick);
-    this.#label();
+    this.#face();
   }
 
   stop() {
     cancelAnimationFrame(this.timer);
     this.timer = 0;
-    this.#label();
+    this.#face();
   }
 
   /** To the previous or next step that compacted. */
   jump(direction) {
     this.stop();
+    const { compactions } = this.store;
     const clock = this.view.clock;
-    const steps = this.store.compactions;
-    const found = direction > 0
-      ? steps.find((c) => c.step > clock)
-      : steps.findLast((c) => c.step < clock);
-    if (found) this.view.setClock(found.step);
+    const by = direction > 0
+      ? this.store.compactionsBy(clock) // the first one after the clock
+      : this.store.compactionsBy(clock - 1) - 1; // the last one before it
+    if (compactions[by]) this.view.setClock(compactions[by].step);
+  }
+
+  followOrHold() {
+    this.stop();
+    if (this.view.following && this.store.running) this.view.hold();
+    else this.view.follow();
+  }
+
+  #faster() {
+    this.speed = SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length];
+    this.pace.textContent = this.speed < 1 ? "¼×" : `${this.speed}×`;
+  }
+
+  #face() {
+    const hint = this.timer ? "Pause (space)" : "Play (space)";
+    if (this.play.title === hint) return;
+    this.play.replaceChildren(icon(this.timer ? "pause" : "play"));
+    this.play.title = hint;
+    this.play.setAttribute("aria-label", hint);
   }
 
   update() {
-    const last = Math.max(0, this.store.steps - 1);
+    const { store, view } = this;
+    const last = Math.max(0, store.steps - 1);
     if (Number(this.bar.max) !== last) this.bar.max = last;
-    this.bar.value = Math.max(0, this.view.clock);
-    this.bar.disabled = this.store.steps < 2;
-    const seen = this.store.seen(this.view.clock);
-    this.label.textContent = this.store.steps
-      ? `step ${(this.view.clock + 1).toLocaleString("en-US")} of ${(last + 1).toLocaleString("en-US")}, `
-        + `${seen.toLocaleString("en-US")} tokens seen`
-      : "no run yet";
-    this.live.setAttribute("aria-pressed", String(this.view.following));
-    for (const b of [this.play, this.previous, this.next, this.live]) b.disabled = !this.store.steps;
-    this.#label();
-    this.draw();
+    const at = Math.max(0, view.clock);
+    this.bar.value = at;
+    this.bar.style.setProperty("--lc-done", `${last ? (100 * at) / last : 0}%`);
+    this.bar.disabled = store.steps < 2;
+    const step = `step ${count(at + 1)} of ${count(last + 1)}`;
+    this.label.textContent = store.steps ? `${step} · ${count(store.seen(at))} tokens seen` : "no run yet";
+    this.bar.setAttribute("aria-valuetext", this.label.textContent);
+    this.live.setAttribute("aria-pressed", String(view.following && store.steps > 0));
+    for (const b of [this.play, this.previous, this.next, this.live]) b.disabled = !store.steps;
+    this.drawTicks();
   }
 
-  #label() {
-    this.play.textContent = this.timer ? "Pause" : "Play";
-  }
-
-  draw() {
-    const { clientWidth: width, clientHeight: height } = this.ticks;
-    const ratio = window.devicePixelRatio || 1;
-    if (!width) return;
-    if (this.ticks.width !== Math.round(width * ratio)) {
-      this.ticks.width = Math.round(width * ratio);
-      this.ticks.height = Math.round(height * ratio);
-      this.drawn = -1;
-    }
-    const key = `${this.store.run}/${this.store.compactions.length}/${this.store.steps}`;
-    if (this.drawn === key) return;
+  /** A tick a compaction; where they outnumber the pixels, their density. */
+  drawTicks(force = false) {
+    const resized = fitCanvas(this.ticks);
+    const { store } = this;
+    const key = `${store.run}/${store.compactions.length}/${store.steps}`;
+    if (!force && !resized && this.drawn === key) return;
     this.drawn = key;
+    const { width, height } = this.ticks;
     const g = this.ticks.getContext("2d");
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.clearRect(0, 0, width, height);
-    const colours = this.readColours();
-    const span = Math.max(1, this.store.steps - 1);
-    // One mark a pixel at most: as many as fit, restart passes over the others.
-    const kinds = new Uint8Array(Math.ceil(width) + 1);
-    for (const c of this.store.compactions) {
-      const x = Math.round((c.step / span) * width);
-      kinds[x] = Math.max(kinds[x], c.restart ? 2 : 1);
+    if (!store.compactions.length) return;
+    const palette = this.readPalette();
+    const span = Math.max(1, store.steps - 1);
+    const thick = Math.max(1, Math.round(window.devicePixelRatio || 1));
+    const slots = Math.max(1, Math.floor(width / thick));
+    const ticks = new Uint32Array(slots);
+    const restarts = new Uint8Array(slots);
+    for (const c of store.compactions) {
+      const x = Math.round((c.step / span) * (slots - 1));
+      ticks[x]++;
+      if (c.restart) restarts[x] = 1;
     }
-    for (let x = 0; x < kinds.length; x++) {
-      if (!kinds[x]) continue;
-      const tall = kinds[x] === 2;
-      g.fillStyle = tall ? colours.text : colours.muted;
-      g.globalAlpha = tall ? 0.9 : 0.45;
-      g.fillRect(x, tall ? 0 : height * 0.5, 1, tall ? height : height * 0.5);
+    const most = ticks.reduce((a, b) => Math.max(a, b), 1);
+    for (let x = 0; x < slots; x++) {
+      if (!ticks[x]) continue;
+      g.fillStyle = palette.muted;
+      g.globalAlpha = 0.35 + 0.55 * (most > 1 ? Math.log(ticks[x]) / Math.log(most) : 0);
+      g.fillRect(x * thick, height * 0.5, thick, height * 0.5);
+      if (!restarts[x]) continue;
+      g.fillStyle = palette.window;
+      g.globalAlpha = 1;
+      g.fillRect(x * thick, 0, thick, height);
     }
     g.globalAlpha = 1;
   }

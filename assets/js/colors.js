@@ -16,11 +16,13 @@ function parse(text) {
 
 export function readPalette(element) {
   const style = getComputedStyle(element);
-  const get = (name) => style.getPropertyValue(`--lc-${name}`);
-  const palette = { text: get("text"), muted: get("muted"), line: get("line"), focus: get("focus") };
-  for (const name of STATES) palette[name] = parse(get(name));
-  palette.bar = get("bar");
-  palette.window = get("window");
+  const get = (name) => style.getPropertyValue(`--lc-${name}`).trim();
+  const palette = {};
+  for (const name of ["text", "muted", "line", "focus", "panel", "bar", "peak", "window", "accent", "edge"]) {
+    palette[name] = get(name);
+  }
+  for (const name of [...STATES, "few", "many"]) palette[name] = parse(get(name));
+  palette.font = `11px ${style.fontFamily || "sans-serif"}`;
   return palette;
 }
 
@@ -28,17 +30,26 @@ export function mix(a, b, share) {
   return [0, 1, 2].map((k) => Math.round(a[k] + (b[k] - a[k]) * share));
 }
 
-/** 256 colours for the bytes of an attention frame: 0 is the dark end. */
-export function massScale() {
-  const out = new Uint8Array(256 * 3);
-  for (let v = 0; v < 256; v++) {
+/** A colour as the little-endian pixel of an ImageData. */
+export function packed([r, g, b]) {
+  return (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
+}
+
+/** 256 colours, dark to bright: bytes of an attention frame, or moments of a run. */
+export function brightScale() {
+  return Array.from({ length: 256 }, (_, v) => {
     const at = (v / 255) * (SCALE.length - 1);
     const k = Math.min(SCALE.length - 2, Math.floor(at));
-    mix(SCALE[k], SCALE[k + 1], at - k).forEach((c, i) => (out[3 * v + i] = c));
-  }
-  return out;
+    return mix(SCALE[k], SCALE[k + 1], at - k);
+  });
 }
 
 export function css([r, g, b]) {
   return `rgb(${r} ${g} ${b})`;
+}
+
+/** A CSS gradient through some of the colours of a scale. */
+export function gradient(colours) {
+  const stops = Array.from({ length: 17 }, (_, k) => css(colours[Math.round((k / 16) * (colours.length - 1))]));
+  return `linear-gradient(90deg, ${stops.join(", ")})`;
 }

@@ -1,27 +1,33 @@
 // The line of figures: what the run costs and holds, at the clock.
 
-import { bytes, count, el } from "./dom.js";
+import { bytes, count, counted, el } from "./dom.js";
 
 const DEFINITIONS = {
-  seen: ["Tokens seen", "Tokens of the text that the model has read or written"],
-  held: ["Entries held", "Keys and values that each layer holds, of the most it may hold"],
-  union: ["Tokens still held", "Distinct tokens that at least one layer holds (union coverage). "
-    + "A window policy can never exceed its budget in this"],
-  memory: ["KV memory", "Bytes of keys and values, against what the full cache would take"],
-  speed: ["Speed", "Tokens per second since the first one; time to the first token"],
-  perplexity: ["Perplexity", "How surprised the model is on average; known for a text that is read, "
-    + "and for the tokens that it wrote itself"],
+  seen: ["Tokens seen", "Tokens of the text that the model has read or written so far."],
+  held: ["Entries held", "Keys and values that each layer holds now, and the most that it may hold after a "
+    + "step (the effective budget)."],
+  union: ["Remembered", "Different tokens that at least one layer still holds (union coverage). "
+    + "A window policy can never exceed its budget in this."],
+  memory: ["KV memory", "Bytes of all keys and values held, and what the full cache would take."],
+  speed: ["Tokens / s", "Tokens per second since the first one, and how long the first one took."],
+  last: ["Compactions", "How often a group of entries was thinned out because the budget was full; a "
+    + "restart pass begins again at the old end."],
 };
+const PERPLEXITY = ["Perplexity", "How surprised the model is by the text on average: e to the mean loss. "
+  + "Lower is better; comparable between policies on the same text."];
+
+const rate = (perSecond) => (perSecond < 100 ? perSecond.toFixed(1) : count(Math.round(perSecond)));
 
 export class Figures {
   constructor(root, store, view) {
-    Object.assign(this, { store, view });
-    this.cells = {};
+    Object.assign(this, { store, view, cells: {} });
     for (const [name, [label, hint]] of Object.entries(DEFINITIONS)) {
+      const term = el("dt", { textContent: label });
       const value = el("dd", { textContent: "–" });
-      const note = el("span", { className: "lc-figure-note" });
-      root.append(el("div", { className: "lc-figure", title: hint }, el("dt", { textContent: label }), value, note));
-      this.cells[name] = { value, note };
+      const note = el("dd", { className: "lc-figure-note" });
+      const cell = el("div", { className: "lc-figure", title: hint }, term, value, note);
+      root.append(cell);
+      this.cells[name] = { cell, term, value, note };
     }
   }
 
@@ -38,22 +44,34 @@ export class Figures {
       for (const name of Object.keys(this.cells)) this.#set(name, "–");
       return;
     }
-    const live = view.following && f.seen !== undefined;
-    const now = live ? f : store.summary(view.clock);
-    const { effectiveBudget, budget, bytesPerEntry, fullBytesPerEntry } = store.setup;
+    const now = view.following && f.seen !== undefined ? f : store.summary(view.clock);
+    const { effectiveBudget, budget, bytesPerEntry, fullBytesPerEntry, policy } = store.setup;
     this.#set("seen", count(now.seen));
     this.#set("held", count(now.held), effectiveBudget ? `of ${count(effectiveBudget)} per layer` : "no limit");
-    const window = budget ? Math.min(budget, now.seen) : now.seen;
-    const note = budget && now.seen > budget ? `a window: ${count(window)}` : "";
-    this.#set("union", count(now.union), note);
-    const full = now.seen * fullBytesPerEntry;
-    this.#set("memory", bytes(now.held * bytesPerEntry), `full: ${bytes(full)}`);
+    const compare = budget && now.seen > budget && policy !== "streaming_llm";
+    this.#set("union", count(now.union), compare ? `a window: ${count(budget)}` : `of ${counted(now.seen, "token")}`);
+    this.#set("memory", bytes(now.held * bytesPerEntry), `of ${bytes(now.seen * fullBytesPerEntry)}`);
     const first = f.firstTokenSeconds;
-    this.#set(
-      "speed",
-      f.tokensPerSecond ? `${f.tokensPerSecond.toFixed(1)}/s` : "–",
-      first ? `first after ${first.toFixed(1)} s` : "",
-    );
-    this.#set("perplexity", f.perplexity ? f.perplexity.toFixed(2) : "–");
+    const wait = typeof first === "number" ? `first after ${first < 10 ? first.toFixed(1) : first.toFixed(0)} s` : "";
+    this.#set("speed", f.tokensPerSecond ? rate(f.tokensPerSecond) : "–", wait);
+    this.#last(f);
+  }
+
+  /** Perplexity where a text is read; compactions where the model writes. */
+  #last(f) {
+    const { store, view } = this;
+    const reads = store.setup.mode === "read";
+    const [label, hint] = reads ? PERPLEXITY : DEFINITIONS.last;
+    const { term, cell } = this.cells.last;
+    if (term.textContent !== label) {
+      term.textContent = label;
+      cell.title = hint;
+    }
+    const done = store.compactionsBy(view.clock);
+    const restarts = done ? store.compactions[done - 1].restarts : 0;
+    if (reads) {
+      const known = typeof f.perplexity === "number";
+      this.#set("last", known ? f.perplexity.toFixed(2) : "–", counted(done, "compaction"));
+    } else this.#set("last", count(done), counted(restarts, "restart pass", "restart passes"));
   }
 }

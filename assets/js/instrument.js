@@ -2,11 +2,15 @@
 //
 //   const instrument = mount(element, { onGap });   // element stays, its content is ours
 //   instrument.receive(message);                    // docs/live-map.md
+//
+// `onGap(run, take)` returns a promise of a snapshot of that run or of null, or calls `take`. For tests and the curious,
+// `element.__lacache` is the instrument: see `stats`.
 
 import { Clock } from "./clock.js";
 import { Compactions } from "./compactions.js";
-import { button, el } from "./dom.js";
+import { button, el, throttled } from "./dom.js";
 import { Figures } from "./figures.js";
+import { helpButton, listen } from "./keys.js";
 import { Legend } from "./legend.js";
 import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
@@ -14,115 +18,148 @@ import { RunStore } from "./store.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
-const MODES = { state: "What is held", attention: "Attention" };
-const WORDS_EVERY_MS = 120; // the text and the list need not keep up with every frame
+const MODES = {
+  state: ["Held", "What each layer holds, and what it dropped"],
+  attention: ["Attention", "Where the last query looked"],
+  holding: ["Layers holding", "How many layers hold each token"],
+  when: ["Dropped when", "At which step each layer dropped each token"],
+};
+const CHIPS = { loading: "Loading", running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" };
+const SLOW_MS = 120; // the text and the list need not keep up with every frame
+const SUMMARY_MS = 4000;
+const RETRY_MS = 600;
+const MEASURED = 512;
 
-const KEYS = [
-  ["← → ↑ ↓", "move the cell"],
-  ["+  −  0", "zoom in, out, all"],
-  ["space", "play or pause"],
-  ["[  ]", "previous, next compaction"],
-  ["L", "follow the newest step"],
-  ["M", "change what the map shows"],
-  ["Esc", "unlock"],
-];
-
-export function mount(element, { onGap = () => {} } = {}) {
-  return new Instrument(element, onGap);
+export function mount(element, options = {}) {
+  return new Instrument(element, options);
 }
 
 class Instrument {
-  constructor(element, onGap) {
-    this.onGap = onGap;
-    this.applied = 0;
-    this.applySeconds = [];
+  constructor(element, { onGap = async () => null } = {}) {
+    Object.assign(this, { element, onGap, applied: 0, gaps: 0, applyMs: [] });
     this.store = new RunStore();
     this.view = new View(this.store);
-    this.#build(element);
+    this.#build();
     this.view.onChange((what) => this.#viewChanged(what));
-    new MutationObserver(() => this.map.refreshPalette()).observe(document.body, { attributeFilter: ["class"] });
-    this.#keys(element);
+    this.slowly = throttled(() => {
+      this.words.update();
+      this.compactions.update();
+    }, SLOW_MS);
+    this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
+    this.#watchTheme();
+    listen(element, this.canvas, this.#actions());
+    element.__lacache = this;
     this.#update();
   }
 
-  #build(element) {
+  #build() {
     const { store, view } = this;
-    this.status = el("p", { className: "lc-status" });
-    this.status.setAttribute("role", "status");
+    this.chip = el("span", { className: "lc-chip" });
+    this.message = el("span", { className: "lc-message" });
+    this.message.setAttribute("role", "status");
+    this.setup = el("span", { className: "lc-setup" });
     const figures = el("dl", { className: "lc-figures" });
     const modes = el("div", { className: "lc-modes" });
     modes.setAttribute("role", "group");
     modes.setAttribute("aria-label", "What the map shows");
-    this.modeButtons = Object.entries(MODES).map(([name, label]) => {
-      const node = button(label, "Change what the map shows (M)", () => view.setMode(name));
+    this.modeButtons = Object.entries(MODES).map(([name, [label, hint]]) => {
+      const node = button(label, `${hint} (M for the next)`, () => view.setMode(name));
       node.dataset.mode = name;
       return node;
     });
     modes.append(...this.modeButtons);
-    const legend = el("div", { className: "lc-legends" });
-    const middle = () => (view.visible[0] + view.visible[1]) / 2;
     const zoom = el(
       "div", { className: "lc-zoom" },
-      button("−", "Zoom out", () => view.zoom(2, middle())),
-      button("+", "Zoom in", () => view.zoom(0.5, middle())),
-      button("All", "Show all tokens (0)", () => view.fit()),
+      button("minus", "Zoom out", () => view.zoom(2, this.#centre())),
+      button("plus", "Zoom in", () => view.zoom(0.5, this.#centre())),
+      button("All", "Show the whole run (Home)", () => view.fit()),
     );
-    const help = el("details", { className: "lc-help" }, el("summary", { textContent: "Keys" }));
-    help.append(el("dl", {}, ...KEYS.flatMap(([k, what]) => [el("dt", { textContent: k }), el("dd", { textContent: what })])));
-    const toolbar = el("div", { className: "lc-toolbar" }, modes, legend, zoom, help);
+    const toolbar = el("div", { className: "lc-toolbar" }, modes, el("div", { className: "lc-group" }, zoom, helpButton()));
 
-    const canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
-    canvas.setAttribute("role", "application");
-    canvas.setAttribute("aria-label", "Map of layers by tokens: what each layer still holds. Arrow keys move from cell to cell.");
+    const legend = el("div", { className: "lc-legend" });
+    this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
+    this.canvas.setAttribute("role", "application");
+    this.canvas.setAttribute("aria-label", "Map of layers by tokens. Arrow keys move from cell to cell; what is known of the cell is read out.");
     this.empty = el("p", { className: "lc-empty" });
-    const stage = el("div", { className: "lc-stage" }, canvas, this.empty);
+    const stage = el("div", { className: "lc-stage" }, legend, this.canvas, this.empty);
     const clock = el("div", { className: "lc-clock" });
-    const readout = el("div", {});
-    const words = el("section", { className: "lc-words" }, el("h3", { textContent: "The text" }),
-      el("p", { className: "lc-note", textContent: "Darker words are held by more layers; what the model wrote is underlined." }));
-    const list = el("section", { className: "lc-compactions" }, el("h3", { textContent: "Compactions" }));
-    element.classList.add("lc");
-    element.replaceChildren(
-      this.status, figures, toolbar, stage, clock, readout,
-      el("div", { className: "lc-columns" }, words, list),
-    );
+    const readout = el("div", { className: "lc-readout" });
+    this.summary = el("p", { className: "lc-hidden" });
 
-    this.canvas = canvas;
-    this.map = new MapView(canvas, store, view);
+    const scale = el("i", { className: "lc-words-scale" });
+    const note = el("p", { className: "lc-note" }, "Held by no layer ", scale, " all layers");
+    const words = el("section", { className: "lc-words" }, el("h3", { textContent: "The text" }), note);
+    const list = el("section", { className: "lc-compactions" }, el("h3", { textContent: "Compactions" }));
+    this.element.classList.add("lc");
+    this.element.replaceChildren(
+      el("div", { className: "lc-status" }, this.chip, this.message, this.setup),
+      figures, toolbar, stage, clock, readout,
+      el("div", { className: "lc-columns" }, words, list), this.summary,
+    );
+    const palette = () => this.map.palette;
+    this.map = new MapView(this.canvas, store, view);
     this.figures = new Figures(figures, store, view);
-    this.legend = new Legend(legend, view);
-    this.clock = new Clock(clock, store, view, () => this.map.palette);
+    this.legend = new Legend(legend, store, view, palette);
+    this.clock = new Clock(clock, store, view, palette);
     this.readout = new Readout(readout, store, view);
     this.words = new Words(words, store, view);
     this.compactions = new Compactions(list, store, view);
   }
 
+  /** Takes a message in: the one way by which data comes. */
   receive(message) {
     const start = performance.now();
     const before = this.store.run;
     const result = this.store.apply(message);
-    if (result === "gap") this.onGap(message.run, (snapshot) => this.receive(snapshot));
+    if (result === "gap") this.#fetch(message.run);
     if (result !== "applied") return;
     if (this.store.run !== before) {
+      this.map.fitHeight();
       this.clock.stop();
       this.view.reset();
-      this.words.clear();
     }
     this.applied++;
     this.#update();
-    this.applySeconds.push((performance.now() - start) / 1000);
-    if (this.applySeconds.length > 500) this.applySeconds.splice(0, 250);
+    this.applyMs.push(performance.now() - start);
+    if (this.applyMs.length > MEASURED) this.applyMs.splice(0, MEASURED / 2);
+  }
+
+  /** Asks for a snapshot, one request at a time, until the run is whole again or gone. */
+  async #fetch(run) {
+    if (this.fetching) return;
+    this.fetching = true;
+    this.gaps++;
+    try {
+      const take = (snapshot) => snapshot && this.receive(snapshot);
+      take(await this.onGap(run, take));
+    } catch {
+      // The server did not answer; the next message asks again.
+    }
+    setTimeout(() => (this.fetching = false), this.store.waiting === null ? 0 : RETRY_MS);
+  }
+
+  /** What the instrument knows and how fast it was, in plain numbers. */
+  get stats() {
+    const { store, view, map } = this;
+    return {
+      applied: this.applied, gaps: this.gaps, run: store.run, seq: store.seq, steps: store.steps,
+      tokens: store.length, compactions: store.compactions.length, mode: view.mode, clock: view.clock,
+      following: view.following, range: view.visible, zoomed: view.range !== null, locked: view.locked,
+      drawn: map.drawn, drawMs: map.drawMs.slice(), applyMs: this.applyMs.slice(),
+    };
   }
 
   #viewChanged(what) {
     this.map.request();
-    this.readout.update();
     if (what === "mode") this.#chrome();
+    if (what === "range") return;
+    this.readout.update();
     if (what === "clock") {
       this.clock.update();
       this.figures.update();
+      this.legend.update();
     }
-    if (what === "clock" || what === "focus") this.#slowly();
+    if (what !== "mode") this.slowly();
   }
 
   #update() {
@@ -130,18 +167,10 @@ class Instrument {
     this.map.request();
     this.clock.update();
     this.figures.update();
-    this.readout.update();
-    this.#slowly();
-  }
-
-  /** Text and list: soon, and at most so often. */
-  #slowly() {
-    if (this.slow) return;
-    this.slow = setTimeout(() => {
-      this.slow = 0;
-      this.words.update();
-      this.compactions.update();
-    }, WORDS_EVERY_MS);
+    if (this.view.focus || !this.store.steps || !this.readoutShown) this.readout.update();
+    this.readoutShown = this.store.steps > 0;
+    this.slowly();
+    if (this.store.steps) this.summarise();
   }
 
   #chrome() {
@@ -150,44 +179,88 @@ class Instrument {
       node.setAttribute("aria-pressed", String(node.dataset.mode === view.mode));
     }
     this.legend.update();
-    this.status.dataset.state = store.state.name;
-    this.status.textContent = store.state.message || "";
-    this.empty.hidden = store.steps > 0;
-    this.empty.textContent = store.state.name === "running" || store.state.name === "loading"
-      ? "Starting…"
+    const { name, message } = store.state;
+    this.chip.dataset.state = name;
+    set(this.chip, CHIPS[name] || "Ready");
+    set(this.message, withoutLabel(message || "", CHIPS[name]));
+    const { label, budget, model } = store.setup;
+    set(this.setup, label ? [label, budget ? `budget ${budget}` : "no budget", model].join(" · ") : "");
+    this.empty.hidden = store.length > 0;
+    set(this.empty, store.running
+      ? "Starting: the first tokens are on their way."
       : "Press Run: every column will be a token, every row a layer of the model, "
-        + "and you will see which layer still holds which token.";
+        + "and you will see which layer still holds which token.");
   }
 
-  #keys(element) {
-    const pan = () => (this.view.visible[0] + this.view.visible[1]) / 2;
-    const actions = {
-      ArrowLeft: () => this.view.move(-1, 0),
-      ArrowRight: () => this.view.move(1, 0),
-      ArrowUp: () => this.view.move(0, -1),
-      ArrowDown: () => this.view.move(0, 1),
-      "+": () => this.view.zoom(0.5, this.view.focus?.token ?? pan()),
-      "=": () => this.view.zoom(0.5, this.view.focus?.token ?? pan()),
-      "-": () => this.view.zoom(2, this.view.focus?.token ?? pan()),
-      0: () => this.view.fit(),
-      " ": () => this.clock.toggle(),
-      "[": () => this.clock.jump(-1),
-      "]": () => this.clock.jump(1),
-      l: () => this.view.follow(),
-      m: () => this.view.setMode(this.view.mode === "state" ? "attention" : "state"),
-      Escape: () => this.view.lock(null),
-    };
-    element.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const onControl = event.target.closest("button, input, summary");
-      const arrows = event.key.startsWith("Arrow");
-      // Buttons and the scrub bar keep the keys that are theirs.
-      if (onControl && (arrows || event.key === " " || event.key === "Enter")) return;
-      if (arrows && event.target !== this.canvas) return;
-      const action = actions[event.key] || actions[event.key.toLowerCase()];
-      if (!action) return;
-      event.preventDefault();
-      action();
-    });
+  #summaryText() {
+    const { store } = this;
+    if (!store.steps) return "";
+    const { seen, held, union } = store.figures.seen === undefined ? store.summary(store.steps - 1) : store.figures;
+    return `${store.setup.label}: ${seen} tokens seen, each of ${store.layers} layers holds ${held} entries, `
+      + `${union} different tokens are held by at least one layer, ${store.compactions.length} compactions.`;
   }
+
+  #watchTheme() {
+    const refresh = () => {
+      if (!this.element.isConnected) return;
+      this.map.refreshPalette();
+      this.legend.refresh();
+      this.clock.drawTicks(true);
+    };
+    const observer = new MutationObserver(() => {
+      if (this.element.isConnected) refresh();
+      else observer.disconnect();
+    });
+    for (const node of [document.documentElement, document.body]) {
+      observer.observe(node, { attributes: true, attributeFilter: ["class", "style"] });
+    }
+    const ratio = () => {
+      if (!this.element.isConnected) return;
+      this.map.resize();
+      this.clock.drawTicks(true);
+      watchRatio();
+    };
+    const watchRatio = () => matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`)
+      .addEventListener("change", ratio, { once: true });
+    watchRatio();
+  }
+
+  #centre() {
+    const { focus, visible } = this.view;
+    return focus ? focus.token + 0.5 : (visible[0] + visible[1]) / 2;
+  }
+
+  #actions() {
+    const { view, clock } = this;
+    const zoomIn = () => view.zoom(0.5, this.#centre());
+    const names = Object.keys(MODES);
+    return {
+      ArrowLeft: () => view.move(-1, 0),
+      ArrowRight: () => view.move(1, 0),
+      ArrowUp: () => view.move(0, -1),
+      ArrowDown: () => view.move(0, 1),
+      "+": zoomIn,
+      "=": zoomIn,
+      "-": () => view.zoom(2, this.#centre()),
+      Home: () => view.fit(),
+      0: () => view.fit(),
+      " ": () => clock.toggle(),
+      "[": () => clock.jump(-1),
+      "]": () => clock.jump(1),
+      l: () => clock.followOrHold(),
+      m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
+      Escape: () => view.lock(null),
+    };
+  }
+}
+
+/** A message without the word that the chip before it says already. */
+function withoutLabel(message, label) {
+  const rest = label && message.startsWith(label) ? message.slice(label.length) : "";
+  return /^[:.] \S/.test(rest) ? rest.charAt(2).toUpperCase() + rest.slice(3) : message;
+}
+
+/** Sets a text only where it is another one, so that nothing is laid out or read out twice. */
+function set(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }

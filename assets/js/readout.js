@@ -1,50 +1,114 @@
-// One line about the cell that is looked at, in words; read out by screen readers.
+// What is known of the cell that is looked at, in words. A second copy, renewed less often, is what
+// screen readers read out.
 
-import { count, el, visible } from "./dom.js";
+import { count, counted, el, percent, throttled, visible } from "./dom.js";
+
+const SAY_EVERY_MS = 900;
+const HINT = "Point at a cell or a word to see what became of it. A click keeps it, Escape lets it go.";
+const CONTEXT = 7; // tokens of the text shown to either side
+
+const WORDS = {
+  unseen: "not seen yet",
+  dropped: "dropped",
+  sink: "held for good (sink)",
+  reserve: "held (among the newest)",
+  held: "held",
+};
 
 export class Readout {
   constructor(root, store, view) {
-    Object.assign(this, { store, view });
-    this.line = el("p", { className: "lc-readout" });
-    this.line.setAttribute("aria-live", "polite");
-    root.append(this.line);
+    Object.assign(this, { root, store, view });
+    this.context = el("p", { className: "lc-context" });
+    this.facts = el("dl", { className: "lc-facts" });
+    this.dots = el("span", { className: "lc-dots" });
+    this.dots.setAttribute("aria-hidden", "true");
+    this.spoken = el("p", { className: "lc-hidden" });
+    this.spoken.setAttribute("aria-live", "polite");
+    root.append(this.context, this.facts, this.spoken);
+    this.say = throttled(() => (this.spoken.textContent = this.text()), SAY_EVERY_MS);
+  }
+
+  get cell() {
+    const cell = this.view.focus;
+    return cell && cell.token < this.store.length ? cell : null;
   }
 
   update() {
-    const cell = this.view.focus;
-    const text = cell && cell.token < this.store.length ? this.describe(cell) : this.idle();
-    if (this.line.textContent !== text) this.line.textContent = text;
+    const { cell } = this;
+    this.root.classList.toggle("lc-locked", Boolean(this.view.locked));
+    if (!cell) {
+      if (this.context.textContent !== HINT) this.context.textContent = HINT;
+      this.context.className = "lc-hint";
+      this.facts.replaceChildren();
+      return;
+    }
+    this.context.className = "lc-context";
+    this.#around(cell.token);
+    this.facts.replaceChildren(...this.parts(cell).flatMap(([name, value, extra]) => {
+      const shown = el("dd", { textContent: value });
+      if (extra) shown.append(extra);
+      return [el("div", {}, el("dt", { textContent: name }), shown)];
+    }));
+    this.say();
   }
 
-  idle() {
-    return this.store.steps
-      ? "Point at a cell or a word to see what became of it; click to lock, Escape to unlock."
-      : "";
+  /** The token among its neighbours. */
+  #around(token) {
+    const { tokens, length } = this.store;
+    const piece = (from, to) => tokens.slice(Math.max(0, from), Math.min(length, to)).join("").replace(/\s+/g, " ");
+    const before = piece(token - CONTEXT, token), after = piece(token + 1, token + 1 + CONTEXT);
+    const own = tokens[token];
+    this.context.replaceChildren(
+      token > CONTEXT ? "… " : "", before, own.trim() && own.startsWith(" ") ? " " : "",
+      el("mark", { textContent: visible(own.trim() ? own.replace(/^ +| +$/g, "") : own) }),
+      after, token + CONTEXT < length ? " …" : "",
+    );
   }
 
-  describe({ token, layer }) {
+  /** Name, value and what stands behind it, for each thing that is known of a cell. */
+  parts({ token, layer }) {
     const { store, view } = this;
     const clock = view.clock;
-    const state = store.cell(layer, token, clock);
-    const said = {
-      unseen: "not seen yet",
-      dropped: "dropped",
-      sink: "held for ever (sink)",
-      reserve: "held (recent, not compacted yet)",
-      held: "held",
-    }[state];
-    const parts = [`“${visible(store.tokens[token])}” · token ${count(token)} · layer ${layer + 1}: ${said}`];
+    const parts = [["token", count(token)]];
+    if (layer !== null) {
+      const state = store.cell(layer, token, clock);
+      parts.push([`layer ${layer + 1}`, WORDS[state] + this.#since(state, layer, token)]);
+    }
+    const holders = store.holders(token, clock);
+    parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, this.#dots(token, clock)]);
+    const loss = store.nll[token];
+    if (!Number.isNaN(loss)) parts.push(["loss", loss.toFixed(2)]);
+    const frame = layer === null ? null : store.frame(clock);
+    if (frame) {
+      const share = store.share(frame, layer, token);
+      const when = frame.step === clock ? "" : ` at step ${count(frame.step + 1)}`;
+      parts.push(["attention", share === null ? "none" : `${percent(share)} of the layer's${when}`]);
+    }
+    return parts;
+  }
+
+  #since(state, layer, token) {
+    if (state !== "dropped") return "";
+    const { store } = this;
     const gone = store.evictedAt[store.rowOfLayer[layer]][token];
-    if (state === "dropped") {
-      parts[0] += ` when ${count(store.seen(gone))} tokens had been seen`;
-    }
-    if (state !== "unseen") parts.push(`in ${store.holders(token, clock)} of ${store.layers} layers`);
-    if (!Number.isNaN(store.nll[token])) parts.push(`loss ${store.nll[token].toFixed(2)}`);
-    const frame = store.frame(clock);
-    const share = frame && store.share(frame, layer, token);
-    if (share !== null && share !== undefined && frame) {
-      parts.push(`last query: ${(100 * share).toPrecision(2)} % of this layer's attention`);
-    }
-    return parts.join(" · ");
+    return ` at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
+  }
+
+  /** One mark a layer: filled where the token is held. */
+  #dots(token, clock) {
+    const { store } = this;
+    const marks = store.rowOfLayer.map((row) => {
+      const held = token < store.length && store.held(row, token, clock);
+      return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+    });
+    this.dots.replaceChildren(...marks);
+    return this.dots;
+  }
+
+  text() {
+    const { cell } = this;
+    if (!cell) return "";
+    const said = this.parts(cell).map(([name, value]) => `${name}: ${value}`).join("; ");
+    return `“${visible(this.store.tokens[cell.token])}”; ${said}.`;
   }
 }

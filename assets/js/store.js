@@ -1,8 +1,10 @@
-// What the browser knows of a run: the messages of docs/live-map.md, decoded into typed arrays.
-// Knows nothing of canvases or the page.
+// What the browser knows of a run: messages in (docs/live-map.md), questions answered from typed
+// arrays. Knows nothing of canvases or the page.
+
+import { AttentionFrames } from "./attention.js";
 
 const HELD = -1;
-const MAX_FRAMES = 480;
+const MAX_QUEUED = 512; // deltas that wait for a snapshot
 
 export function decode(base64, ArrayType) {
   const text = atob(base64);
@@ -21,13 +23,15 @@ function grown(array, length, fill) {
 export class RunStore {
   constructor() {
     this.state = { name: "empty", message: "" };
-    this.clear();
+    this.past = new Set(); // runs that were left behind: what still arrives of them is late
+    this.#clear();
   }
 
-  clear() {
+  #clear() {
     this.run = null;
     this.seq = -1;
-    this.waiting = false; // for a snapshot, after a gap
+    this.waiting = null; // the run whose snapshot is awaited after a gap
+    this.queued = [];
     this.layers = 0;
     this.rowOfLayer = [];
     this.layersOfRow = [];
@@ -38,10 +42,11 @@ export class RunStore {
     this.ids = [];
     this.joinedAt = new Int32Array(0);
     this.evictedAt = []; // per row
+    this.holdersNow = new Int16Array(0); // layers holding each token after the newest step
     this.nll = new Float32Array(0);
     this.seenAt = new Int32Array(0); // tokens seen after each step
-    this.compactions = []; // {step, seen, start, width, kept, cursor, restart}
-    this.frames = []; // {step, length, values}, ascending
+    this.compactions = []; // {step, seen, start, width, kept, cursor, restart, restarts}
+    this.frames = new AttentionFrames();
     this.text = "";
     this.figures = {};
   }
@@ -53,29 +58,40 @@ export class RunStore {
       this.state = message.state;
       return "applied";
     }
+    if (this.past.has(message.run)) return "ignored";
     if (message.kind === "snapshot") {
       if (message.run === this.run && message.seq < this.seq) return "ignored";
       this.#snapshot(message);
       return "applied";
     }
-    if (message.kind !== "delta" || message.run !== this.run || message.seq <= this.seq) {
-      return message.kind === "delta" && message.run !== this.run ? "gap" : "ignored";
-    }
-    if (this.waiting || message.seq !== this.seq + 1) {
-      this.waiting = true;
+    if (message.kind !== "delta") return "ignored";
+    const known = message.run === this.run;
+    if (known && message.seq <= this.seq) return "ignored";
+    if (this.waiting !== null || !known || message.seq !== this.seq + 1) {
+      if (this.waiting !== message.run) this.queued = [];
+      this.waiting = message.run;
+      this.queued.push(message);
+      if (this.queued.length > MAX_QUEUED) this.queued.shift();
       return "gap";
     }
+    this.#delta(message);
+    return "applied";
+  }
+
+  #delta(message) {
     this.seq = message.seq;
     for (const step of message.steps) this.#step(step);
     this.text += message.text;
     this.#common(message);
-    return "applied";
   }
 
   #snapshot(message) {
-    const frames = message.run === this.run ? this.frames : [];
-    this.clear();
-    this.frames = frames;
+    const queued = this.waiting === message.run ? this.queued : [];
+    const same = message.run === this.run;
+    const frames = this.frames;
+    if (this.run !== null && !same) this.past.add(this.run);
+    this.#clear();
+    if (same) this.frames = frames;
     this.run = message.run;
     this.seq = message.seq;
     this.layers = message.layers;
@@ -90,19 +106,25 @@ export class RunStore {
     this.length = this.tokens.length;
     this.joinedAt = decode(message.joinedAt, Int32Array);
     this.nll = decode(message.nll, Float32Array);
+    this.holdersNow = new Int16Array(this.length).fill(this.layers);
     const evicted = decode(message.evictedAt, Int32Array);
     for (let p = 0; p < rows; p++) {
-      this.evictedAt.push(evicted.slice(p * this.length, (p + 1) * this.length));
+      const row = evicted.slice(p * this.length, (p + 1) * this.length);
+      this.evictedAt.push(row);
+      for (let t = 0; t < this.length; t++) {
+        if (row[t] !== HELD) this.holdersNow[t] -= this.layersOfRow[p];
+      }
     }
     this.seenAt = new Int32Array(this.steps);
     for (let t = 0; t < this.length; t++) this.seenAt[this.joinedAt[t]] = t + 1;
     const list = decode(message.compactions, Int32Array);
-    for (let i = 0; i < list.length; i += 7) {
-      const [step, seen, start, width, kept, cursor, restart] = list.subarray(i, i + 7);
-      this.compactions.push({ step, seen, start, width, kept, cursor, restart: !!restart });
-    }
+    for (let i = 0; i < list.length; i += 7) this.#compaction(...list.subarray(i, i + 7));
     this.text = message.text;
     this.#common(message);
+    // What came while the snapshot was under way, as far as it goes on from there.
+    for (const delta of queued.sort((a, b) => a.seq - b.seq)) {
+      if (delta.seq === this.seq + 1) this.#delta(delta);
+    }
   }
 
   #step({ n, t, i, l, d, g }) {
@@ -111,6 +133,7 @@ export class RunStore {
     this.joinedAt = grown(this.joinedAt, after, 0);
     this.nll = grown(this.nll, after, NaN);
     this.seenAt = grown(this.seenAt, n + 1, 0);
+    this.holdersNow = grown(this.holdersNow, after, 0);
     for (let p = 0; p < this.evictedAt.length; p++) {
       this.evictedAt[p] = grown(this.evictedAt[p], after, HELD);
     }
@@ -119,39 +142,40 @@ export class RunStore {
       this.ids.push(i[k]);
       this.joinedAt[before + k] = n;
       this.nll[before + k] = l[k] === null ? NaN : l[k];
+      this.holdersNow[before + k] = this.layers;
       for (const row of this.evictedAt) row[before + k] = HELD;
     }
     this.length = after;
     this.seenAt[n] = after;
     d.forEach((positions, p) => {
-      for (const position of positions) this.evictedAt[p][position] = n;
+      const row = this.evictedAt[p];
+      for (const position of positions) {
+        row[position] = n;
+        this.holdersNow[position] -= this.layersOfRow[p];
+      }
     });
-    for (const [arrived, start, width, kept, cursor, restart] of g) {
-      this.compactions.push({
-        step: n, seen: before + arrived, start, width, kept, cursor, restart: !!restart,
-      });
-    }
+    for (const [arrived, ...rest] of g) this.#compaction(n, before + arrived, ...rest);
     this.steps = n + 1;
   }
 
+  #compaction(step, seen, start, width, kept, cursor, restart) {
+    const restarts = (this.compactions.at(-1)?.restarts || 0) + (restart ? 1 : 0);
+    this.compactions.push({
+      step, seen, start, width, kept, cursor, restart: Boolean(restart), restarts,
+    });
+  }
+
   #common(message) {
-    this.waiting = false;
-    if (message.mass) {
-      const values = decode(message.mass.values, Uint8Array);
-      this.frames.push({ step: message.mass.step, length: message.mass.length, values });
-      // Thin out evenly: the newest stays, of the older ones every second goes.
-      if (this.frames.length > MAX_FRAMES) {
-        this.frames = this.frames.filter((_, k, all) => k % 2 === 0 || k === all.length - 1);
-      }
-    }
+    const { mass } = message;
+    if (mass) this.frames.push(mass.step, mass.length, decode(mass.values, Uint8Array));
     this.figures = message.figures || {};
     this.state = message.state;
   }
 
   // Questions. `step` is the clock: everything up to and including that step has happened.
 
-  joined(token, step) {
-    return this.joinedAt[token] <= step;
+  get running() {
+    return this.state.name === "running" || this.state.name === "loading";
   }
 
   held(row, token, step) {
@@ -161,7 +185,8 @@ export class RunStore {
 
   /** In how many layers the token is held. */
   holders(token, step) {
-    if (this.joinedAt[token] > step) return 0;
+    if (token >= this.length || this.joinedAt[token] > step) return 0;
+    if (step >= this.steps - 1) return this.holdersNow[token];
     let count = 0;
     for (let p = 0; p < this.evictedAt.length; p++) {
       const gone = this.evictedAt[p][token];
@@ -174,7 +199,7 @@ export class RunStore {
     return step < 0 || !this.steps ? 0 : this.seenAt[Math.min(step, this.steps - 1)];
   }
 
-  /** Entries per layer, tokens that some layer holds, and the oldest of those after the sinks. */
+  /** Tokens seen, entries per layer, tokens that some layer holds, the oldest after the sinks. */
   summary(step) {
     const seen = this.seen(step);
     let heldCount = 0, union = 0, oldest = -1;
@@ -206,45 +231,27 @@ export class RunStore {
 
   /** The attention frame at the clock or the last one before it; null when there is none. */
   frame(step) {
-    let low = 0, high = this.frames.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.frames[middle].step <= step) low = middle + 1;
-      else high = middle;
-    }
-    return low ? this.frames[low - 1] : null;
+    return this.frames.by(step);
   }
 
   /** Per row, the text positions of a frame's columns: held before the step, or joining in it. */
   columns(frame) {
-    if (frame.columns) return frame.columns;
-    frame.columns = this.evictedAt.map((evicted) => {
-      const out = new Int32Array(frame.length);
-      let k = 0;
-      for (let t = 0; t < this.length && k < frame.length; t++) {
-        const gone = evicted[t];
-        if (this.joinedAt[t] <= frame.step && (gone === HELD || gone >= frame.step)) out[k++] = t;
-      }
-      return out;
-    });
-    return frame.columns;
+    return this.frames.columns(frame, this);
   }
 
   /** A layer's share of attention on a token in a frame, 0 to 1; null when it saw no such entry. */
   share(frame, layer, token) {
-    const positions = this.columns(frame)[this.rowOfLayer[layer]];
-    let low = 0, high = positions.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      if (positions[middle] === token) return shareOf(frame.values[layer * frame.length + middle]);
-      if (positions[middle] < token) low = middle + 1;
-      else high = middle - 1;
-    }
-    return null;
+    return this.frames.share(frame, this, layer, token);
   }
-}
 
-/** The share of attention that a byte of a frame stands for. */
-export function shareOf(value) {
-  return value ? Math.pow(10, (value - 255) / 51) : 0;
+  /** How many compactions had happened by then: those before this index of the list. */
+  compactionsBy(step) {
+    let low = 0, high = this.compactions.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.compactions[middle].step <= step) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }

@@ -1,6 +1,9 @@
 // What is looked at: which tokens are in sight, the clock, the mode, the cell under the cursor.
 // Lives on across messages, so that updates never move what somebody is looking at.
 
+const FEWEST = 8; // tokens in sight at the closest zoom
+const ROOM = 1.25; // how far the map reaches beyond a run that still grows
+
 export class View {
   constructor(store) {
     this.store = store;
@@ -12,10 +15,12 @@ export class View {
   /** A new run: the mode stays, the rest starts anew. */
   reset() {
     this.range = null; // [first, last) in tokens; null: all of it
+    this.reach = 32;
     this.step = -1;
     this.following = true;
-    this.hover = null; // {token, layer}
+    this.hover = null; // {token, layer}; the layer is null when only a word is meant
     this.locked = null;
+    this.brush = null; // [first, last) while somebody drags out what to zoom to
   }
 
   onChange(listener) {
@@ -44,18 +49,32 @@ export class View {
     this.changed("clock");
   }
 
-  /** Tokens that the whole map spans: what is expected of the run, at least what is there. */
+  /** Stay at this step while the run goes on. */
+  hold() {
+    this.step = this.store.steps - 1;
+    this.following = false;
+    this.changed("clock");
+  }
+
+  /** Tokens that the whole map spans. It grows in strides while the run does, and fits it after. */
   get total() {
-    return Math.max(this.store.length, this.store.setup.expected || 0, 32);
+    const { length, running, setup } = this.store;
+    if (!running) return Math.max(length, 32);
+    const least = Math.max(length, setup.promptTokens || 0, setup.effectiveBudget || 0, 32);
+    while (this.reach < least * 1.02) this.reach = Math.ceil(this.reach * ROOM);
+    return Math.max(length, Math.min(this.reach, Math.max(setup.expected || this.reach, 32)));
   }
 
   get visible() {
-    return this.range || [0, this.total];
+    if (!this.range) return [0, this.total];
+    const [first, last] = this.range;
+    const over = Math.max(0, last - this.total);
+    return [Math.max(0, first - over), last - over];
   }
 
   zoom(factor, centre) {
     const [first, last] = this.visible;
-    const width = Math.max(8, Math.min(this.total, (last - first) * factor));
+    const width = Math.max(FEWEST, (last - first) * factor);
     const share = (centre - first) / (last - first || 1);
     this.show(centre - share * width, width);
   }
@@ -66,9 +85,10 @@ export class View {
   }
 
   show(first, width) {
-    if (width >= this.total) this.range = null;
+    const total = this.total;
+    if (width >= total) this.range = null;
     else {
-      const start = Math.max(0, Math.min(this.total - width, first));
+      const start = Math.max(0, Math.min(total - width, first));
       this.range = [start, start + width];
     }
     this.changed("range");
@@ -90,6 +110,9 @@ export class View {
   }
 
   setHover(cell) {
+    const same = cell === this.hover
+      || (cell && this.hover && cell.token === this.hover.token && cell.layer === this.hover.layer);
+    if (same) return;
     this.hover = cell;
     this.changed("focus");
   }
@@ -99,14 +122,27 @@ export class View {
     this.changed("focus");
   }
 
+  /** Locks the cell, or unlocks it when it is the locked one. */
+  toggleLock(cell) {
+    const { locked } = this;
+    const same = cell && locked && cell.token === locked.token && cell.layer === locked.layer;
+    this.lock(same ? null : cell);
+  }
+
+  setBrush(range) {
+    this.brush = range;
+    this.changed("range");
+  }
+
   /** Moves the focused cell; brings it into sight. */
   move(tokens, layers) {
-    const last = Math.max(0, this.store.length - 1);
-    const from = this.focus || { token: last, layer: 0 };
-    const token = Math.max(0, Math.min(last, from.token + tokens));
-    const layer = Math.max(0, Math.min(this.store.layers - 1, from.layer + layers));
+    const newest = Math.max(0, this.store.seen(this.clock) - 1);
+    const from = this.focus || { token: newest, layer: 0 };
+    const token = Math.max(0, Math.min(this.store.length - 1, from.token + tokens));
+    if (token < 0) return;
+    const layer = Math.max(0, Math.min(this.store.layers - 1, (from.layer ?? 0) + layers));
     const [first, end] = this.visible;
-    if (token < first || token >= end) this.show(token - (end - first) / 2, end - first);
+    if (token < first || token + 1 > end) this.show(token + 0.5 - (end - first) / 2, end - first);
     this.lock({ token, layer });
   }
 }

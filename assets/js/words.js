@@ -1,9 +1,15 @@
-// The text as tokens, each shaded by how many layers still hold it. Only a stretch of it is in the
-// page at any time, so a text of many thousand tokens costs no more than a short one.
+// The text as tokens, each shaded by how many layers still hold it. It lies in stretches of some
+// dozens of tokens; one in sight has an element for each token, any other is plain text, so that
+// long texts stay light.
 
 import { el } from "./dom.js";
 
-const SHOWN = 360;
+const SHADES = 8;
+const STRETCH = 64; // tokens
+// Tokens that are laid out together. Longer texts are cut, at a line end if there is one: where they
+// are cut, copied text has an empty line more.
+const BLOCK = 1200, BLOCK_MOST = 2400;
+const EMPTY = "The text will run here, every word shaded by how many layers still hold it.";
 
 export class Words {
   constructor(root, store, view) {
@@ -12,71 +18,151 @@ export class Words {
     this.body.setAttribute("role", "region");
     this.body.setAttribute("aria-label", "The text, token by token");
     root.append(this.body);
-    this.spans = [];
-    this.first = 0;
-    const token = (event) => {
+    this.sight = new IntersectionObserver((entries) => this.#sighted(entries), {
+      root: this.body,
+      rootMargin: "200px",
+    });
+    this.clear();
+    const cell = (event) => {
       const span = event.target.closest?.("span[data-t]");
-      return span ? { token: Number(span.dataset.t), layer: view.focus?.layer ?? 0 } : null;
+      return span ? { token: Number(span.dataset.t), layer: view.locked?.layer ?? null } : null;
     };
-    this.body.addEventListener("pointerover", (event) => view.setHover(token(event)));
+    this.body.addEventListener("pointerover", (event) => view.setHover(cell(event)));
     this.body.addEventListener("pointerleave", () => view.setHover(null));
     this.body.addEventListener("click", (event) => {
-      const cell = token(event);
-      if (cell) view.lock(view.locked?.token === cell.token ? null : cell);
+      const found = cell(event);
+      if (found) view.lock(view.locked?.token === found.token ? null : found);
+    });
+    this.body.addEventListener("scroll", () => {
+      const { scrollTop, scrollHeight, clientHeight } = this.body;
+      this.atEnd = scrollTop + clientHeight > scrollHeight - 24;
     });
   }
 
   clear() {
-    this.spans = [];
-    this.first = 0;
-    this.body.replaceChildren();
+    this.sight.disconnect();
+    this.stretches = []; // {node, first, end, spans}; spans are null where it is plain text
+    this.block = null; // {node, size}
+    this.atEnd = true; // the newest words are kept in sight until somebody scrolls away
+    this.shown = "";
+    this.body.replaceChildren(el("p", { className: "lc-note", textContent: EMPTY }));
   }
 
   update() {
     const { store, view } = this;
-    const seen = store.seen(view.clock);
+    if (this.run !== store.run) {
+      this.run = store.run;
+      this.clear();
+    }
+    if (store.length && !this.stretches.length) this.body.replaceChildren();
+    this.#grow();
+    for (const stretch of this.stretches) if (stretch.spans) this.#shade(stretch);
     const locked = view.locked?.token;
-    // The stretch follows the newest token at the clock, or stays around a locked one.
-    const end = locked === undefined ? seen : Math.min(store.length, locked + SHOWN / 2);
-    const first = Math.max(0, end - SHOWN);
-    this.#stretch(first, end);
-    this.#shade();
-    if (locked === undefined) this.body.scrollTop = this.body.scrollHeight;
-    else this.spans[locked - first]?.scrollIntoView({ block: "nearest" });
+    const goal = locked !== undefined ? `at ${locked}` : view.following ? "end" : `seen ${view.clock}`;
+    if (goal === this.shown && (goal !== "end" || !this.atEnd)) return;
+    this.shown = goal;
+    if (goal === "end") this.body.scrollTop = this.body.scrollHeight;
+    else this.#scrollTo(locked ?? store.seen(view.clock) - 1);
   }
 
-  #stretch(first, end) {
-    if (first !== this.first || end < this.first + this.spans.length) {
-      // Reuse what stays in sight: drop from the front, or start anew after a jump.
-      const stays = this.spans.slice(first - this.first);
-      if (first > this.first && stays.length) {
-        for (const span of this.spans.slice(0, first - this.first)) span.remove();
-        this.spans = stays;
-      } else this.clear();
-      this.first = first;
-      while (this.spans.length > end - first) this.spans.pop().remove();
+  /** Takes in the tokens that are new. */
+  #grow() {
+    const { store, stretches } = this;
+    let stretch = stretches.at(-1);
+    for (let t = stretch ? stretch.end : 0; t < store.length; t++) {
+      if (this.#newBlock(t)) {
+        const node = el("div", { className: this.#written(t) ? "lc-block lc-written" : "lc-block" });
+        if (t === store.setup.promptTokens) node.classList.add("lc-written-first");
+        this.block = { node, size: 0 };
+        this.body.append(node);
+        stretch = null;
+      }
+      if (!stretch || stretch.end - stretch.first >= STRETCH) {
+        stretch = { node: el("span", { className: "lc-stretch" }), first: t, end: t, spans: [] };
+        stretch.node.dataset.from = t;
+        stretches.push(stretch);
+        this.block.node.append(stretch.node);
+        this.sight.observe(stretch.node);
+      }
+      stretch.end = t + 1;
+      this.block.size++;
+      if (stretch.spans) this.#add(stretch, t);
+      else stretch.node.append(store.tokens[t]);
     }
-    const added = [];
-    const from = first + this.spans.length;
-    for (let t = from; t < end; t++) {
-      const span = el("span", { textContent: this.store.tokens[t] });
-      span.dataset.t = t;
-      if (t >= (this.store.setup.promptTokens ?? Infinity)) span.className = "lc-new";
-      this.spans.push(span);
-      added.push(span);
-    }
-    this.body.append(...added);
   }
 
-  #shade() {
+  #written(token) {
+    const { promptTokens, mode } = this.store.setup;
+    return mode === "generate" && token >= promptTokens;
+  }
+
+  #newBlock(token) {
+    if (!this.block || this.#written(token) !== this.#written(token - 1)) return true;
+    const { size } = this.block;
+    return size >= BLOCK_MOST || (size >= BLOCK && this.store.tokens[token - 1].endsWith("\n"));
+  }
+
+  #add(stretch, t) {
+    const span = el("span", { textContent: this.store.tokens[t] });
+    span.dataset.t = t;
+    stretch.spans.push(span);
+    stretch.node.append(span);
+  }
+
+  #sighted(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const stretch = this.stretches[this.#stretchOf(Number(target.dataset.from))];
+      if (!stretch || stretch.node !== target || isIntersecting === Boolean(stretch.spans)) continue;
+      if (isIntersecting) this.#unfold(stretch);
+      else {
+        stretch.spans = null;
+        target.textContent = this.store.tokens.slice(stretch.first, stretch.end).join("");
+      }
+    }
+  }
+
+  #unfold(stretch) {
+    stretch.node.replaceChildren();
+    stretch.spans = [];
+    for (let t = stretch.first; t < stretch.end; t++) this.#add(stretch, t);
+    this.#shade(stretch);
+  }
+
+  #stretchOf(token) {
+    let low = 0, high = this.stretches.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.stretches[middle].end <= token) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #scrollTo(token) {
+    const stretch = this.stretches[this.#stretchOf(Math.max(0, token))];
+    if (!stretch) return;
+    if (!stretch.spans) this.#unfold(stretch);
+    const span = stretch.spans[token - stretch.first];
+    if (!span) return;
+    const { scrollTop, clientHeight } = this.body;
+    const top = span.offsetTop, bottom = top + span.offsetHeight;
+    if (top < scrollTop + 8 || bottom > scrollTop + clientHeight - 8) {
+      this.body.scrollTop = top - clientHeight * 0.6;
+    }
+  }
+
+  #shade(stretch) {
     const { store, view } = this;
     const layers = store.layers || 1;
-    this.spans.forEach((span, k) => {
-      const holders = store.holders(this.first + k, view.clock);
-      const share = Math.round((8 * holders) / layers);
-      const shade = holders && !share ? 1 : share;
-      if (span.dataset.h !== String(shade)) span.dataset.h = shade;
-      const marked = view.focus?.token === this.first + k;
+    const clock = view.clock, seen = store.seen(clock);
+    const focused = view.focus?.token;
+    stretch.spans.forEach((span, k) => {
+      const token = stretch.first + k;
+      const holders = store.holders(token, clock);
+      const share = holders ? Math.max(1, Math.round((SHADES * holders) / layers)) : 0;
+      const shade = token >= seen ? "later" : String(share);
+      if (span.dataset.h !== shade) span.dataset.h = shade;
+      const marked = token === focused;
       if (span.classList.contains("lc-marked") !== marked) span.classList.toggle("lc-marked", marked);
     });
   }

@@ -1,0 +1,83 @@
+// Attention of last queries: a bounded, evenly spread collection of frames, and questions to it.
+
+const HELD = -1;
+const MAX_FRAMES = 256;
+const MAX_BYTES = 8e6;
+
+/** The share of attention that a byte of a frame stands for. */
+export function shareOf(value) {
+  return value ? Math.pow(10, (value - 255) / 51) : 0;
+}
+
+export class AttentionFrames {
+  constructor() {
+    this.list = []; // {step, length, values}, ascending by step; the newest is always there
+    this.stride = 1;
+    this.count = 0; // frames that ever came
+    this.bytes = 0;
+  }
+
+  get length() {
+    return this.list.length;
+  }
+
+  /** The frame with this index; -1 is the newest. */
+  at(index) {
+    return this.list.at(index);
+  }
+
+  push(step, length, values) {
+    const newest = this.list.at(-1);
+    if (newest && newest.step >= step) return;
+    // A newest frame that is not on the stride was only kept for being the newest.
+    if (newest && newest.number % this.stride) this.bytes -= this.list.pop().values.length;
+    this.list.push({ step, length, values, number: this.count++ });
+    this.bytes += values.length;
+    while (this.list.length > 2 && (this.list.length > MAX_FRAMES || this.bytes > MAX_BYTES)) {
+      this.stride *= 2;
+      const last = this.list.length - 1;
+      this.list = this.list.filter((f, k) => k === last || f.number % this.stride === 0);
+      this.bytes = this.list.reduce((sum, f) => sum + f.values.length, 0);
+      if (this.stride > 1 << 20) break;
+    }
+  }
+
+  /** The frame at a step, or the last one before it; null when there is none. */
+  by(step) {
+    let low = 0, high = this.list.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.list[middle].step <= step) low = middle + 1;
+      else high = middle;
+    }
+    return low ? this.list[low - 1] : null;
+  }
+
+  /** Per pattern, the text positions of a frame's columns: held before its step, or joining in it. */
+  columns(frame, store) {
+    if (this.known?.frame === frame) return this.known.columns;
+    const tokens = store.seen(frame.step);
+    const columns = store.evictedAt.map((evicted) => {
+      const out = new Int32Array(frame.length);
+      for (let t = 0, k = 0; t < tokens && k < frame.length; t++) {
+        if (evicted[t] === HELD || evicted[t] >= frame.step) out[k++] = t;
+      }
+      return out;
+    });
+    this.known = { frame, columns };
+    return columns;
+  }
+
+  /** A layer's share of attention on a token in a frame, 0 to 1; null when it saw no such entry. */
+  share(frame, store, layer, token) {
+    const positions = this.columns(frame, store)[store.rowOfLayer[layer]];
+    let low = 0, high = positions.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (positions[middle] === token) return shareOf(frame.values[layer * frame.length + middle]);
+      if (positions[middle] < token) low = middle + 1;
+      else high = middle - 1;
+    }
+    return null;
+  }
+}

@@ -1,0 +1,57 @@
+// The keyboard, and the button that lists what its keys do.
+
+import { button, el } from "./dom.js";
+
+const LIST = [
+  ["← → ↑ ↓", "move the cell (on the map)"],
+  ["+  −", "zoom in, out"],
+  ["Home", "show the whole run"],
+  ["Space", "play or pause"],
+  ["[  ]", "previous, next compaction"],
+  ["L", "follow the newest step"],
+  ["M", "change what the map shows"],
+  ["Esc", "unlock the cell"],
+];
+const MOUSE = "Wheel zooms, dragging selects a stretch or pans, a double click shows all.";
+
+/** Listens on the whole instrument; `actions` says what each key does. */
+export function listen(root, canvas, actions) {
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { key, target } = event;
+    const action = actions[key] || actions[key.toLowerCase()];
+    if (!action) return;
+    // Buttons, the scrub bar and what scrolls keep the keys that are theirs.
+    const theirs = key === " " || key === "Home" || key.startsWith("Arrow");
+    const onMap = target === canvas;
+    if (theirs && !onMap && (key !== " " || target.closest("button, input, select, summary"))) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+export function helpButton() {
+  const list = el("dl", {}, ...LIST.flatMap(([keys, what]) => [
+    el("dt", {}, ...keys.split(/\s+/).map((k) => el("kbd", { textContent: k }))),
+    el("dd", { textContent: what }),
+  ]));
+  const panel = el("div", { className: "lc-panel", hidden: true }, list, el("p", { textContent: MOUSE }));
+  panel.id = `lc-keys-${Math.random().toString(36).slice(2)}`;
+  const show = (open) => {
+    panel.hidden = !open;
+    opener.setAttribute("aria-expanded", String(open));
+  };
+  const opener = button("?", "Keys and gestures", () => show(panel.hidden));
+  opener.setAttribute("aria-controls", panel.id);
+  const box = el("div", { className: "lc-help" }, opener, panel);
+  box.addEventListener("focusout", (event) => {
+    if (!box.contains(event.relatedTarget)) show(false);
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || panel.hidden) return;
+    event.stopPropagation();
+    show(false);
+  });
+  show(false);
+  return box;
+}
