@@ -21,7 +21,7 @@ export class Legend {
     const last = view.mode === "when" ? Math.max(0, view.clock) : 0;
     const frame = view.mode === "attention" ? store.frame(view.clock) : null;
     const compares = Boolean(store.setup.budget) && store.setup.policy !== "streaming_llm";
-    const key = [view.mode, store.layers, last, frame?.step, compares, this.theme].join("/");
+    const key = [view.mode, store.layers, store.setup.reserve, last, frame?.step, compares, this.theme].join("/");
     if (this.shown === key) return;
     this.shown = key;
     const parts = this[`_${view.mode}`](last, frame);
@@ -48,7 +48,9 @@ export class Legend {
   }
 
   _state() {
-    return STATES.map(([name, text]) => this.#item(name, text));
+    // A policy without a reserve (a window, the full cache) has nothing to say of it.
+    const shown = STATES.filter(([name]) => name !== "reserve" || this.store.setup.reserve !== 0);
+    return shown.map(([name, text]) => this.#item(name, text));
   }
 
   _attention(_, frame) {
