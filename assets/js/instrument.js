@@ -15,6 +15,7 @@ import { Legend } from "./legend.js";
 import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
 import { RunStore } from "./store.js";
+import { Switches } from "./switches.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
@@ -74,7 +75,9 @@ class Instrument {
       button("plus", "Zoom in", () => view.zoom(0.5, this.#centre())),
       button("All", "Show the whole run (Home)", () => view.fit()),
     );
-    const toolbar = el("div", { className: "lc-toolbar" }, modes, el("div", { className: "lc-group" }, zoom, helpButton()));
+    this.switches = new Switches(view);
+    const shown = el("div", { className: "lc-shown" }, modes, ...this.switches.nodes);
+    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, helpButton()));
 
     const legend = el("div", { className: "lc-legend" });
     this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
@@ -143,7 +146,7 @@ class Instrument {
     const { store, view, map } = this;
     return {
       applied: this.applied, gaps: this.gaps, run: store.run, seq: store.seq, steps: store.steps,
-      tokens: store.length, compactions: store.compactions.length, mode: view.mode, clock: view.clock,
+      tokens: store.length, compactions: store.compactions.length, mode: view.mode, axis: view.axis, clock: view.clock,
       following: view.following, range: view.visible, zoomed: view.range !== null, locked: view.locked,
       drawn: map.drawn, drawMs: map.drawMs.slice(), applyMs: this.applyMs.slice(),
     };
@@ -178,6 +181,7 @@ class Instrument {
     for (const node of this.modeButtons) {
       node.setAttribute("aria-pressed", String(node.dataset.mode === view.mode));
     }
+    this.switches.update();
     this.legend.update();
     const { name, message } = store.state;
     this.chip.dataset.state = name;
@@ -227,7 +231,8 @@ class Instrument {
 
   #centre() {
     const { focus, visible } = this.view;
-    return focus ? focus.token + 0.5 : (visible[0] + visible[1]) / 2;
+    const at = focus ? this.view.columnOf(focus.token, focus.layer ?? 0) : -1;
+    return at < 0 ? (visible[0] + visible[1]) / 2 : at + 0.5;
   }
 
   #actions() {
@@ -249,6 +254,8 @@ class Instrument {
       "]": () => clock.jump(1),
       l: () => clock.followOrHold(),
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
+      x: () => this.switches.toggleAxis(),
+      a: () => this.switches.toggleQueries(),
       Escape: () => view.lock(null),
     };
   }

@@ -10,6 +10,8 @@ const LIST = [
   ["[  ]", "previous, next compaction"],
   ["L", "follow the newest step"],
   ["M", "change what the map shows"],
+  ["X", "by text or by cache slot"],
+  ["A", "attention: last query, all so far"],
   ["Esc", "unlock the cell"],
 ];
 const MOUSE = "Wheel zooms, dragging selects a stretch or pans, a double click shows all.";
