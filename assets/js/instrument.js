@@ -7,6 +7,7 @@
 // `element.__lacache` is the instrument: see `stats`.
 
 import { Clock } from "./clock.js";
+import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
 import { button, el, throttled } from "./dom.js";
 import { Figures } from "./figures.js";
@@ -16,6 +17,7 @@ import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
 import { RunStore } from "./store.js";
 import { Switches } from "./switches.js";
+import { TokenPanel } from "./token.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
@@ -44,7 +46,10 @@ class Instrument {
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
       this.words.update();
-      this.compactions.update();
+      setTimeout(() => { // so that a frame can go in between
+        this.compactions.update();
+        this.closeup.update();
+      });
     }, SLOW_MS);
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
     this.#watchTheme();
@@ -93,11 +98,13 @@ class Instrument {
     const note = el("p", { className: "lc-note" }, "Held by no layer ", scale, " all layers");
     const words = el("section", { className: "lc-words" }, el("h3", { textContent: "The text" }), note);
     const list = el("section", { className: "lc-compactions" }, el("h3", { textContent: "Compactions" }));
+    const closeup = el("section", { className: "lc-closeup" });
+    const token = el("section", { className: "lc-token-panel" });
     this.element.classList.add("lc");
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.setup),
       figures, toolbar, stage, clock, readout,
-      el("div", { className: "lc-columns" }, words, list), this.summary,
+      el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
     this.map = new MapView(this.canvas, store, view);
@@ -107,6 +114,8 @@ class Instrument {
     this.readout = new Readout(readout, store, view);
     this.words = new Words(words, store, view);
     this.compactions = new Compactions(list, store, view);
+    this.closeup = new Closeup(closeup, store, view);
+    this.token = new TokenPanel(token, store, view);
   }
 
   /** Takes a message in: the one way by which data comes. */
@@ -157,6 +166,7 @@ class Instrument {
     if (what === "mode") this.#chrome();
     if (what === "range") return;
     this.readout.update();
+    this.token.update();
     if (what === "clock") {
       this.clock.update();
       this.figures.update();
@@ -172,6 +182,7 @@ class Instrument {
     this.figures.update();
     if (this.view.focus || !this.store.steps || !this.readoutShown) this.readout.update();
     this.readoutShown = this.store.steps > 0;
+    this.token.update();
     this.slowly();
     if (this.store.steps) this.summarise();
   }
@@ -252,6 +263,10 @@ class Instrument {
       " ": () => clock.toggle(),
       "[": () => clock.jump(-1),
       "]": () => clock.jump(1),
+      "<": () => this.closeup.go(-1),
+      ">": () => this.closeup.go(1),
+      ",": () => clock.by(-1),
+      ".": () => clock.by(1),
       l: () => clock.followOrHold(),
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
       x: () => this.switches.toggleAxis(),

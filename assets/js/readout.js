@@ -20,8 +20,6 @@ export class Readout {
     Object.assign(this, { root, store, view });
     this.context = el("p", { className: "lc-context" });
     this.facts = el("dl", { className: "lc-facts" });
-    this.dots = el("span", { className: "lc-dots" });
-    this.dots.setAttribute("aria-hidden", "true");
     this.spoken = el("p", { className: "lc-hidden" });
     this.spoken.setAttribute("aria-live", "polite");
     root.append(this.context, this.facts, this.spoken);
@@ -77,7 +75,7 @@ export class Readout {
       if (slot >= 0) parts.push(["slot", count(slot)]);
     }
     const holders = store.holders(token, clock);
-    parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, this.#dots(token, clock)]);
+    parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
     const loss = store.nll[token];
     if (!Number.isNaN(loss)) parts.push(["loss", loss.toFixed(2)]);
     if (layer !== null) parts.push(...this.#attention(layer, token));
@@ -108,21 +106,21 @@ export class Readout {
     return ` at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
   }
 
-  /** One mark a layer: filled where the token is held. */
-  #dots(token, clock) {
-    const { store } = this;
-    const marks = store.rowOfLayer.map((row) => {
-      const held = token < store.length && store.held(row, token, clock);
-      return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
-    });
-    this.dots.replaceChildren(...marks);
-    return this.dots;
-  }
-
   text() {
     const { cell } = this;
     if (!cell) return "";
     const said = this.parts(cell).map(([name, value]) => `${name}: ${value}`).join("; ");
     return `“${visible(this.store.tokens[cell.token])}”; ${said}.`;
   }
+}
+
+/** One mark a layer: filled where the token is held. */
+export function layerDots(store, token, clock) {
+  const marks = store.rowOfLayer.map((row) => {
+    const held = token < store.length && store.held(row, token, clock);
+    return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+  });
+  const dots = el("span", { className: "lc-dots" }, ...marks);
+  dots.setAttribute("aria-hidden", "true");
+  return dots;
 }
