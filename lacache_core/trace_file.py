@@ -95,7 +95,8 @@ def read(
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = _unpack(archive, max_unpacked)
     except _UNREADABLE as error:
-        raise DamagedTraceError(f"This file cannot be read as a trace: {error}") from error
+        reason = str(error)[:200]  # zipfile's may quote the whole file
+        raise DamagedTraceError(f"This file cannot be read as a trace: {reason}") from error
     manifest = _manifest_of(parts)
     _check(parts)
     if manifest.pop("digest", None) != _digest(parts, manifest):
@@ -147,7 +148,9 @@ def _manifest_of(parts: Parts) -> dict[str, Any]:
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {str(manifest['format'])[:80]!r}, not {FORMAT!r}")
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedTraceError(f"The trace's manifest cannot be read: {error}") from error
+        raise DamagedTraceError(
+            f"The trace's manifest cannot be read: {str(error)[:200]}"
+        ) from error
     if not isinstance(manifest, dict):
         raise DamagedTraceError("The trace's manifest cannot be read: it is not an object")
     return manifest
