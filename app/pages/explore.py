@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.live_map import live_map
+from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, preview_message
@@ -50,7 +50,7 @@ def explore(demo: gr.Blocks) -> None:
             inputs |= _advanced_controls()
             link = _share(inputs)
         with gr.Column(scale=1, min_width=320, elem_classes="lx-instrument"):
-            view = live_map(RUNS.snapshot, elem_id="live-map")
+            view = live_map_of(RUNS, elem_id="live-map")
 
     names, components = list(inputs), list(inputs.values())
 

@@ -1,10 +1,9 @@
 // The live map as a whole: builds its parts inside one element and feeds them.
 //
-//   const instrument = mount(element, { onGap });   // element stays, its content is ours
-//   instrument.receive(message);                    // docs/live-map.md
+//   const instrument = mount(element, options);   // element stays, its content is ours
+//   instrument.receive(message);                  // messages and options: docs/live-map.md
 //
-// `onGap(run, take)` returns a promise of a snapshot of that run or of null, or calls `take`. For tests and the curious,
-// `element.__lacache` is the instrument: see `stats`.
+// For tests and the curious, `element.__lacache` is the instrument: see `stats`.
 
 import { Clock } from "./clock.js";
 import { Closeup } from "./closeup.js";
@@ -15,9 +14,11 @@ import { helpButton, listen } from "./keys.js";
 import { Legend } from "./legend.js";
 import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
+import { Runs } from "./runs.js";
 import { RunStore } from "./store.js";
 import { Switches } from "./switches.js";
 import { TokenPanel } from "./token.js";
+import { Tour } from "./tour.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
@@ -38,8 +39,9 @@ export function mount(element, options = {}) {
 }
 
 class Instrument {
-  constructor(element, { onGap = async () => null } = {}) {
-    Object.assign(this, { element, onGap, applied: 0, gaps: 0, applyMs: [] });
+  constructor(element, options) {
+    const { onGap = async () => null } = options;
+    Object.assign(this, { element, options, onGap, applied: 0, gaps: 0, applyMs: [] });
     this.store = new RunStore();
     this.view = new View(this.store);
     this.#build();
@@ -60,6 +62,8 @@ class Instrument {
 
   #build() {
     const { store, view } = this;
+    this.runs = new Runs(this, this.options);
+    this.tour = new Tour(this, this.runs);
     this.chip = el("span", { className: "lc-chip" });
     this.message = el("span", { className: "lc-message" });
     this.message.setAttribute("role", "status");
@@ -82,7 +86,7 @@ class Instrument {
     );
     this.switches = new Switches(view);
     const shown = el("div", { className: "lc-shown" }, modes, ...this.switches.nodes);
-    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, helpButton()));
+    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, helpButton(), ...this.runs.nodes));
 
     const legend = el("div", { className: "lc-legend" });
     this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
@@ -102,8 +106,8 @@ class Instrument {
     const token = el("section", { className: "lc-token-panel" });
     this.element.classList.add("lc");
     this.element.replaceChildren(
-      el("div", { className: "lc-status" }, this.chip, this.message, this.setup),
-      figures, toolbar, stage, clock, readout,
+      el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
+      this.runs.caption, figures, toolbar, this.tour.card, stage, clock, readout,
       el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
@@ -136,14 +140,20 @@ class Instrument {
     if (this.applyMs.length > MEASURED) this.applyMs.splice(0, MEASURED / 2);
   }
 
+  /** Shows a run that somebody chose, even one that was left before. */
+  show(snapshot) {
+    this.store.past.delete(snapshot.run);
+    this.receive(snapshot);
+  }
+
   /** Asks for a snapshot, one request at a time, until the run is whole again or gone. */
   async #fetch(run) {
     if (this.fetching) return;
     this.fetching = true;
     this.gaps++;
     try {
-      const take = (snapshot) => snapshot && this.receive(snapshot);
-      take(await this.onGap(run, take));
+      const snapshot = await this.onGap(run);
+      if (snapshot) this.receive(snapshot);
     } catch {
       // The server did not answer; the next message asks again.
     }
@@ -194,12 +204,17 @@ class Instrument {
     }
     this.switches.update();
     this.legend.update();
+    this.runs.update();
+    this.tour.update();
     const { name, message } = store.state;
-    this.chip.dataset.state = name;
-    set(this.chip, CHIPS[name] || "Ready");
+    const kept = this.runs.chip; // a recorded or opened run says so
+    this.chip.dataset.state = kept ? "kept" : name;
+    set(this.chip, kept || CHIPS[name] || "Ready");
+    this.chip.title = this.setup.title = this.runs.provenance;
     set(this.message, withoutLabel(message || "", CHIPS[name]));
     const { label, budget, model } = store.setup;
-    set(this.setup, label ? [label, budget ? `budget ${budget}` : "no budget", model].join(" · ") : "");
+    const said = [label, budget ? `budget ${budget}` : "no budget", model, this.runs.day];
+    set(this.setup, label ? said.filter(Boolean).join(" · ") : "");
     this.empty.hidden = store.length > 0;
     set(this.empty, store.running
       ? "Starting: the first tokens are on their way."

@@ -126,6 +126,7 @@ export class RunStore {
     const list = decode(message.compactions, Int32Array);
     for (let i = 0; i < list.length; i += 7) this.#compaction(...list.subarray(i, i + 7));
     this.text = message.text;
+    for (const f of message.frames || []) this.frames.push(f.step, f.length, decode(f.values, Uint8Array));
     this.#common(message);
     // What came while the snapshot was under way, as far as it goes on from there.
     for (const delta of queued.sort((a, b) => a.seq - b.seq)) {

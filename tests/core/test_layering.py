@@ -14,8 +14,8 @@ CORE = ROOT / "lacache_core"
 LAYERS = [
     {"errors"},
     {"plan"},
-    {"ladder", "trace"},
-    {"policies", "settings", "trace_builder"},
+    {"ladder", "trace", "trace_file"},
+    {"policies", "settings", "trace_builder", "manifest"},
     {
         "models",
         "checkpoint",
@@ -55,7 +55,9 @@ def test_core_imports_point_down(file):
             assert RANK[name.split(".")[1]] <= RANK[own], f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["ladder", "trace", "plan", "errors", "policies", "settings"])
+@pytest.mark.parametrize(
+    "module", ["ladder", "trace", "plan", "errors", "policies", "settings", "manifest"]
+)
 def test_needs_no_torch(module):
     code = f"import sys, lacache_core.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
