@@ -43,6 +43,10 @@ def run(
     num_sink: float = _D["num_sink"],
     arrangement: str = _D["arrangement"],
     slack: float = _D["slack"],
+    recent_share: float = _D["recent_share"],
+    window: float = _D["window"],
+    kernel: float = _D["kernel"],
+    pooling: str = _D["pooling"],
     mode: str = _D["mode"],
     max_new_tokens: float = _D["max_new_tokens"],
     temperature: float = _D["temperature"],
@@ -81,6 +85,10 @@ def preview(
     num_sink: float = _D["num_sink"],
     arrangement: str = _D["arrangement"],
     slack: float = _D["slack"],
+    recent_share: float = _D["recent_share"],
+    window: float = _D["window"],
+    kernel: float = _D["kernel"],
+    pooling: str = _D["pooling"],
     model: str = _D["model"],
 ) -> dict:  # type: ignore[type-arg]
     """What a policy would hold after so many tokens, by its rule alone; runs no model."""

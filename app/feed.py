@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lacache_core.plan import IntArray
+from lacache_core.policies import policy_settings
 from lacache_core.settings import RunSettings
 from lacache_core.trace import HELD, FloatArray, StepEvent
 from lacache_core.trace_builder import TraceBuilder
@@ -36,7 +37,7 @@ class RunInfo:
     Attributes
     ----------
     row_of_layer
-        ``int32[L]``: which pattern each layer follows.
+        ``int32[L]``: which pattern each layer follows; ``int32[L, H]`` where heads differ.
     capacity
         Entries per layer that are held at most; None when there is no limit.
     reserve
@@ -168,7 +169,7 @@ class RunFeed:
             "mode": settings.mode,
             "budget": settings.budget if bounded else None,
             "effectiveBudget": info.capacity,
-            "numSink": settings.num_sink if bounded else 0,
+            "numSink": settings.num_sink if "num_sink" in policy_settings(settings.policy) else 0,
             # A window is all reserve; only where something else is kept does the word say anything.
             "reserve": info.reserve if settings.policy == "lacache" else 0,
             "bytesPerEntry": info.bytes_per_entry,
@@ -201,7 +202,7 @@ class RunFeed:
             return None
         self._mass = {
             "step": newest.step,
-            "length": int(newest.mass.shape[1]),
+            "length": int(newest.mass.shape[-1]),
             "values": _packed(mass_bytes(newest.mass)),
         }
         return self._mass

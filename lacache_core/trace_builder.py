@@ -15,6 +15,7 @@ from lacache_core.trace import (
     MassFrame,
     StepEvent,
     Trace,
+    last_of_heads,
 )
 
 
@@ -24,7 +25,8 @@ class TraceBuilder:
     Parameters
     ----------
     row_of_layer
-        ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows.
+        ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows; or
+        ``int32[L, H]`` where the heads of a layer follow patterns of their own.
     max_frames
         How many attention frames to keep at most; when there are more, every second one goes and
         from then on only every second one is taken, so they stay evenly spread.
@@ -86,14 +88,17 @@ class TraceBuilder:
         """The run so far; the builder can go on."""
         tokens = self._seen[-1] if self._seen else 0
         none = np.empty(0, dtype=np.int32)
+        evicted = self._evicted[:, :tokens][self._row_of_layer]
+        by_head = evicted if evicted.ndim == 3 else None
         return Trace(
             token_ids=np.concatenate([none, *self._tokens]).astype(np.int32),
             joined_at=np.concatenate([none, *self._joined]),
             nll=np.concatenate([none.astype(np.float32), *self._nll]),
-            evicted_at=self._evicted[:, :tokens][self._row_of_layer],
+            evicted_at=evicted if by_head is None else last_of_heads(by_head),
             seen=np.array(self._seen, dtype=np.int32),
             seconds=np.array(self._seconds, dtype=np.float32),
             compactions=np.array(self._compactions, dtype=np.int32).reshape(-1, COMPACTION_COLUMNS),
             frames=tuple(self._frames),
+            evicted_by_head=by_head,
             manifest=dict(manifest or {}),
         )

@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 PREVIEW_TOKENS = 2048
 _FIELDS = RunSettings.model_fields
 _LADDER = ("span", "overlap", "arrangement", "slack")
+# The map in the browser does not draw shares of heads yet; the feed and the library carry them.
+_NOT_DRAWN = ("h2o", "snapkv")
 
 
 def explore(demo: gr.Blocks) -> None:
@@ -107,7 +109,7 @@ def _text_controls() -> dict[str, Any]:
 def _policy_controls() -> dict[str, Any]:
     """The policy and its main settings, by name."""
     inputs: dict[str, Any] = {}
-    names = [(policy.label, name) for name, policy in POLICIES.items()]
+    names = [(policy.label, name) for name, policy in POLICIES.items() if name not in _NOT_DRAWN]
     inputs["policy"] = gr.Dropdown(names, value="lacache", label="Policy", elem_id="policy")
     inputs["budget"] = _slider("budget", step=1, maximum=1024, minimum=40)
     layers = known_layers(_FIELDS["model"].default) or 2
@@ -226,8 +228,17 @@ def preview_facts(values: dict[str, Any], tokens_seen: int) -> dict[str, Any]:
 
         loaded = load(settings.model)
         planner = policy.bind(loaded.model.config.get_text_config().num_hidden_layers)
+    if planner.attention is not None:  # what it keeps is known once a model has looked
+        return {
+            "policy": settings.policy,
+            "tokens_seen": tokens_seen,
+            "held": min(tokens_seen, planner.capacity or tokens_seen),
+            "effective_budget": planner.capacity,
+            "union": None,
+            "oldest_after_sinks": None,
+        }
     rows = rows_after(planner, tokens_seen)
-    after_sinks = rows[:, min(settings.num_sink, rows.shape[1]) :]
+    after_sinks = rows[:, min(getattr(policy, "num_sink", 0), rows.shape[1]) :]
     facts = {
         "policy": settings.policy,
         "tokens_seen": tokens_seen,

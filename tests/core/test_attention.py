@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import LAYERS, random_ids, tiny_model
 
-from lacache_core.attention import NAME, last_query_mass, observable, watch
+from lacache_core.attention import NAME, AttentionStates, observable, watch
 from lacache_core.cache import LadderCache
 from lacache_core.errors import UnsupportedOperationError
 from lacache_core.ladder import LadderConfig
@@ -113,7 +113,9 @@ def test_additive_and_boolean_masks_agree():
     allowed = torch.ones(2, 1, 3, 7, dtype=torch.bool)
     allowed[:, :, :, 2:4] = False
     additive = torch.zeros(2, 1, 3, 7).masked_fill(~allowed, float("-inf"))
-    a, b = last_query_mass(query, key, allowed), last_query_mass(query, key, additive)
-    assert torch.equal(a, b)
-    assert (a[:, 2:4] == 0).all()
-    assert torch.allclose(a.sum(-1), torch.ones(2))
+    for queries in (range(3), range(2, 3)):
+        a = AttentionStates(query, key, allowed).mass(queries)
+        b = AttentionStates(query, key, additive).mass(queries)
+        assert torch.equal(a, b)
+        assert (a[..., 2:4] == 0).all()
+        assert torch.allclose(a.sum(-1), torch.full((2, 2), float(len(queries))))
