@@ -155,7 +155,8 @@ class AttentionTally:
 
 
 def _stacked(layers: dict[int, torch.Tensor]) -> FloatArray:
-    return torch.stack([layers[n] for n in sorted(layers)]).cpu().numpy().astype(np.float32)
+    rows = torch.stack([layers[n] for n in sorted(layers)])
+    return rows.detach().cpu().numpy().astype(np.float32)
 
 
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("lacache_recorders", default=())

@@ -41,7 +41,7 @@ class Contents:
         self.groups: tuple[GroupCompaction, ...] = ()
         self.due: CompactionPlan | None = None  # decided, not carried out yet
         self.undecided: Arrival | None = None  # waits for the attention of its last layer
-        self.mass: FloatArray | None = None  # [L, H, held] as the policy's AttentionNeed says
+        self.mass: FloatArray | None = None  # [L, H, held]: sums that go on to the next step
         self.tally.begin(range(0))
         self.next_layer = 0  # of the step under way; 0 between steps
         self.arriving = 0
@@ -67,30 +67,25 @@ class Contents:
 
     def _decide(self, arrival: Arrival) -> None:
         """Plan a step whose attention is known by now."""
-        need = self.planner.attention
-        assert need is not None
+        need, mass = self.planner.attention, None
         if self.tally.queries:
-            found = self.tally.take()
-            if found is None:
+            mass = self.tally.take()
+            if mass is None:
                 raise UnsupportedOperationError(NEEDS_ATTENTION)
-            if need.adds_up and self.mass is not None:
-                found[:, :, : arrival.held] += self.mass
-            self.mass = found
-        else:
-            self.mass = None
+            if self.mass is not None:
+                mass[:, :, : arrival.held] += self.mass
         self.undecided = None
-        self.due = self.planner.plan(replace(arrival, mass=self.mass))
+        self.due = self.planner.plan(replace(arrival, mass=mass))
+        self.mass = mass if need is not None and need.adds_up else None
 
     def _account(self, plan: CompactionPlan) -> None:
         """Follow a plan in everything but the tensors."""
         self.dropped = plan.dropped(self.text)
         self.groups = plan.groups
         self.text = plan.apply(self.text)
-        if self.mass is not None:
-            kept = plan.sources()[self.planner.row_of_layer].reshape(
-                len(self.mass), -1, plan.length_after
-            )
-            kept = np.broadcast_to(kept, (*self.mass.shape[:2], plan.length_after))
+        if self.mass is not None:  # the sums follow their entries
+            kept = plan.sources()[self.planner.row_of_layer]  # [L, n] or [L, H, n]
+            kept = kept if self.planner.per_head else kept[:, None]
             self.mass = np.take_along_axis(self.mass, kept, axis=2)
         self.held, self.cursor = plan.length_after, plan.cursor
 
@@ -129,13 +124,12 @@ class Contents:
             )
         self.settle()
         self.next_layer, self.arriving = 0, keys.shape[-2]
-        self.prompt = self.prompt or self.arriving
         self.arrival = Arrival(
             held=self.held,
             arriving=self.arriving,
             seen=self.seen,
             cursor=self.cursor,
-            prompt=self.prompt,
+            prompt=self.prompt or self.arriving,
             text=self.text,
         )
         if self.planner.attention is None:
@@ -170,6 +164,7 @@ class Contents:
         arrived = np.arange(self.seen, self.seen + self.arriving, dtype=np.int32)
         rows = np.broadcast_to(arrived, (self.text.shape[0], arrived.size))
         self.text = np.concatenate([self.text, rows], axis=1)
+        self.prompt = self.arrival.prompt
         self.held += self.arriving
         self.seen += self.arriving
         self.next_layer = 0
