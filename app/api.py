@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.events import api
 
 from app.feed import as_text
-from app.pages.explore import preview_facts
+from app.preview import DEFAULT_TOKENS, MOST_TOKENS, preview_facts
 from app.runner import RUNS, describe_problem, run_messages
 from lacache_core import __version__
 from lacache_core.embedded import EMBEDDED_ID
@@ -22,7 +22,6 @@ from lacache_core.policies import POLICIES
 from lacache_core.settings import RunSettings
 
 LOG = logging.getLogger(__name__)
-MAX_PREVIEW_TOKENS = 200_000
 _D = {name: info.default for name, info in RunSettings.model_fields.items()}
 
 
@@ -77,7 +76,7 @@ def stop(run: str) -> bool:
 
 
 def preview(
-    tokens_seen: float = 2048,
+    tokens_seen: float = DEFAULT_TOKENS,
     policy: str = _D["policy"],
     budget: float = _D["budget"],
     span: float = _D["span"],
@@ -108,10 +107,8 @@ def describe() -> dict:  # type: ignore[type-arg]
 
 def _token_count(value: Any) -> int:
     whole = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
-    if not whole or not 0 <= value <= MAX_PREVIEW_TOKENS:
-        raise InvalidSettingError(
-            "tokens_seen", value, f"a whole number from 0 to {MAX_PREVIEW_TOKENS}"
-        )
+    if not whole or not 0 <= value <= MOST_TOKENS:
+        raise InvalidSettingError("tokens_seen", value, f"a whole number from 0 to {MOST_TOKENS}")
     return int(value)
 
 

@@ -20,9 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import PretrainedConfig
 
 from lacache_core.plan import CompactionPlan, IntArray
 from lacache_core.rope import Rotary
+
+EXACT = (torch.float32, torch.float64)
+"""In these a key may be turned again and again; in others it is kept as it arrived too."""
 
 Positions = npt.NDArray[np.int64]
 CosSin = tuple[torch.Tensor, torch.Tensor]
@@ -68,8 +72,7 @@ class KVBuffers:
         self._rows = torch.from_numpy(row_of_layer.astype(np.int64)).reshape(len(row_of_layer), -1)
         self.keys = self._empty(keys, 0)
         self.values = self._empty(values, 0)
-        exact = keys.dtype in (torch.float32, torch.float64)
-        self.arrived_keys = None if exact else self._empty(keys, 0)
+        self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, 0)
         patterns = int(row_of_layer.max()) + 1
         self.arrived_at: Positions = np.zeros((patterns, 0), dtype=np.int64)
 
@@ -234,6 +237,21 @@ class KVBuffers:
             by_layer = by_layer * self.rotary.turned_layers[:, None, None]
         cos, sin = self.rotary.cos_sin(by_layer, keys.device)
         return self.rotary.turn(keys, cos[:, None], sin[:, None])
+
+
+def bytes_per_entry(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, int]:
+    """Bytes of one entry in all layers for one text, told from a model's configuration alone.
+
+    Returns
+    -------
+    here, plain
+        As ``KVBuffers`` stores it, and as a cache of keys and values and nothing else does.
+    """
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    part = int(text.num_hidden_layers * heads * width * dtype.itemsize)
+    return part * (2 if dtype in EXACT else 3), part * 2
 
 
 def _entry_bytes(part: torch.Tensor) -> int:

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from app.components.live_map import live_map
+from app.components.module import module_html
 from app.feed import Message, as_text, notice
-from app.runner import RUNS, check, describe_problem, known_layers, run_messages
+from app.preview import DEFAULT_TOKENS, MOST_DRAWN, preview_message
+from app.runner import RUNS, describe_problem, known_layers, run_messages
 from app.samples import samples
+from app.session import from_query, to_query
 from lacache_core.errors import LaCacheError
-from lacache_core.policies import POLICIES, Arrival, Planner, policy_settings
+from lacache_core.policies import POLICIES, policy_settings
 from lacache_core.settings import RunSettings, limits
 
 LOG = logging.getLogger(__name__)
-PREVIEW_TOKENS = 2048
 _FIELDS = RunSettings.model_fields
 _LADDER = ("span", "overlap", "arrangement", "slack")
 # The map in the browser does not draw shares of heads yet; the feed and the library carry them.
@@ -40,9 +41,15 @@ def explore(demo: gr.Blocks) -> None:
             with gr.Row(elem_classes="lx-actions"):
                 run = gr.Button("Run", variant="primary", elem_id="run")
                 stop = gr.Button("Stop", elem_id="stop")
+            inputs |= _choose_policy()
+            with gr.Group(elem_classes="lx-preview"):
+                preview = module_html("preview.js", value=as_text(_first_preview()))
+                length = gr.Slider(
+                    64, MOST_DRAWN, DEFAULT_TOKENS, step=64, label="Preview after … tokens"
+                )
             inputs |= _policy_controls()
-            geometry = gr.HTML(elem_classes="lx-geometry", value=_geometry_of({}))
             inputs |= _advanced_controls()
+            link = _share(inputs)
         with gr.Column(scale=1, min_width=320, elem_classes="lx-instrument"):
             view = live_map(RUNS.snapshot, elem_id="live-map")
 
@@ -62,23 +69,29 @@ def explore(demo: gr.Blocks) -> None:
         concurrency_id="runs",
         api_visibility="private",
     )
+    run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
 
-    def show_geometry(*given: Any) -> tuple[Any, ...]:
-        return _preview(dict(zip(names, given, strict=True)))
+    def show_preview(tokens: Any, *given: Any) -> tuple[Any, ...]:
+        return _preview(dict(zip(names, given, strict=True)), tokens)
 
     changing = ["policy", "budget", "span", "overlap", "num_sink", "arrangement", "slack"]
     gr.on(
-        [inputs[name].change for name in changing],
-        show_geometry,
-        components,
-        [geometry, *(inputs[name] for name in ("span", "overlap", "arrangement", "slack"))],
+        [length.change, *(inputs[name].change for name in changing)],
+        show_preview,
+        [length, *components],
+        [preview, *(inputs[name] for name in _LADDER)],
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
         api_visibility="private",
     )
+
+    def restore(request: gr.Request) -> list[Any]:
+        return _restored(names, dict(request.query_params))
+
+    demo.load(restore, None, [*components, link], show_progress="hidden", api_visibility="private")
 
 
 def _text_controls() -> dict[str, Any]:
@@ -106,11 +119,15 @@ def _text_controls() -> dict[str, Any]:
     return inputs
 
 
-def _policy_controls() -> dict[str, Any]:
-    """The policy and its main settings, by name."""
-    inputs: dict[str, Any] = {}
+def _choose_policy() -> dict[str, Any]:
     names = [(policy.label, name) for name, policy in POLICIES.items() if name not in _NOT_DRAWN]
-    inputs["policy"] = gr.Dropdown(names, value="lacache", label="Policy", elem_id="policy")
+    default = _FIELDS["policy"].default
+    return {"policy": gr.Dropdown(names, value=default, label="Policy", elem_id="policy")}
+
+
+def _policy_controls() -> dict[str, Any]:
+    """The main settings of a policy, by name."""
+    inputs: dict[str, Any] = {}
     inputs["budget"] = _slider("budget", step=1, maximum=1024, minimum=40)
     layers = known_layers(_FIELDS["model"].default) or 2
     inputs["span"] = _slider("span", maximum=layers - 1)
@@ -145,6 +162,52 @@ def _advanced_controls() -> dict[str, Any]:
             True, label=_FIELDS["observe"].title, info=_FIELDS["observe"].description
         )
     return inputs
+
+
+_SHOW_MAP = """() => {
+  const map = document.getElementById('live-map');
+  if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
+}"""
+_COPY = """(query) => {
+  if (query.startsWith('!')) return query.slice(1);
+  const link = location.origin + location.pathname + (query ? '?' + query : '');
+  history.replaceState(null, '', link);
+  return navigator.clipboard.writeText(link).then(
+    () => 'The link is copied; the address bar has it too.',
+    () => 'The link is in the address bar now.');
+}"""
+
+
+def _share(inputs: dict[str, Any]) -> gr.HTML:
+    """A link that restores the settings; returns where it says what became of it."""
+    names, components = list(inputs), list(inputs.values())
+    with gr.Row(elem_classes="lx-share"):
+        copy = gr.Button("Copy link to these settings", size="sm", elem_id="copy-link")
+        with_text = gr.Checkbox(
+            False, label="with the text", info=None, elem_id="link-text", container=False
+        )
+    said = gr.HTML(elem_classes="lx-said", elem_id="link-said")
+
+    def make(text_too: bool, *given: Any) -> str:
+        try:
+            return to_query(dict(zip(names, given, strict=True)), with_text=bool(text_too))
+        except LaCacheError as error:
+            return f"!{html.escape(str(error))}"
+
+    copy.click(
+        make, [with_text, *components], said, show_progress="hidden", api_visibility="private"
+    ).then(None, said, said, js=_COPY)
+    return said
+
+
+def _restored(names: list[str], query: dict[str, str]) -> list[Any]:
+    """Updates of the controls from a link, and what to say of it."""
+    try:
+        found = from_query(query)
+    except LaCacheError as error:
+        return [gr.skip()] * len(names) + [html.escape(f"The link was not understood: {error}")]
+    values = [gr.update(value=found[name]) if name in found else gr.skip() for name in names]
+    return [*values, "Settings taken from the link." if found else gr.skip()]
 
 
 def _slider(
@@ -183,83 +246,18 @@ def _leave(request: gr.Request) -> None:
     RUNS.forget(request.session_hash)
 
 
-def _preview(values: dict[str, Any]) -> tuple[Any, ...]:
-    """What the settings would mean, and the sliders that only some policies have."""
+def _first_preview() -> dict[str, Any]:
+    return preview_message({}, DEFAULT_TOKENS)
+
+
+def _preview(values: dict[str, Any], tokens: Any) -> tuple[Any, ...]:
+    """What the settings would keep, and which of the ladder's sliders the policy has."""
     policy = values.get("policy")
     has = policy_settings(policy) if policy in POLICIES else ()
     shown = [gr.update(interactive=name in has) for name in _LADDER]
     span = values.get("span")
     if isinstance(span, (int, float)) and span >= 1:
         shown[1] = gr.update(interactive="overlap" in has, maximum=max(1, int(span) - 1))
-    return (_geometry_of(values), *shown)
-
-
-def _geometry_of(values: dict[str, Any]) -> str:
-    """The geometry in words, or why it is impossible, as HTML of our own making."""
-    try:
-        facts = preview_facts({**values, "prompt": ""}, PREVIEW_TOKENS)
-    except LaCacheError as error:
-        return f"<p class='lx-bad' role='alert'>{html.escape(str(error))}</p>"
-    held, union, seen = facts["held"], facts["union"], facts["tokens_seen"]
-    lines = [f"After {seen:,} tokens each layer holds <b>{held:,}</b> entries."]
-    if facts["policy"] == "lacache":
-        lines = [
-            f"Of <b>{facts['group_width']}</b> neighbouring entries each layer keeps "
-            f"<b>{facts['kept_width']}</b>.",
-            f"After {seen:,} tokens each layer holds <b>{held:,}</b> entries, and some layer "
-            f"still holds <b>{union:,}</b> different tokens, where a window holds {held:,}.",
-        ]
-    elif facts["policy"] == "full":
-        lines.append("Memory grows with the text.")
-    return "<p>" + " ".join(lines) + "</p>"
-
-
-def preview_facts(values: dict[str, Any], tokens_seen: int) -> dict[str, Any]:
-    """What settings mean for a text of that length, by the rule alone.
-
-    Raises
-    ------
-    InvalidSettingError
-        Naming what is impossible.
-    """
-    settings, policy, planner = check(values)
-    if planner is None:
-        from lacache_core.models import load
-
-        loaded = load(settings.model)
-        planner = policy.bind(loaded.model.config.get_text_config().num_hidden_layers)
-    if planner.attention is not None:  # what it keeps is known once a model has looked
-        return {
-            "policy": settings.policy,
-            "tokens_seen": tokens_seen,
-            "held": min(tokens_seen, planner.capacity or tokens_seen),
-            "effective_budget": planner.capacity,
-            "union": None,
-            "oldest_after_sinks": None,
-        }
-    rows = rows_after(planner, tokens_seen)
-    after_sinks = rows[:, min(getattr(policy, "num_sink", 0), rows.shape[1]) :]
-    facts = {
-        "policy": settings.policy,
-        "tokens_seen": tokens_seen,
-        "held": int(rows.shape[1]),
-        "effective_budget": planner.capacity,
-        "union": int(np.unique(rows).size),
-        "oldest_after_sinks": int(after_sinks.min()) if after_sinks.size else None,
-    }
-    if settings.policy == "lacache":
-        ladder = policy.ladder(planner.num_layers)  # type: ignore[attr-defined]
-        facts |= {
-            "group_width": ladder.group_width,
-            "kept_width": ladder.kept_width,
-            "reduction": ladder.reduction,
-        }
-    return facts
-
-
-def rows_after(planner: Planner, tokens_seen: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Text positions that each pattern holds once so many tokens have arrived."""
-    everything = np.arange(tokens_seen, dtype=np.int32)
-    rows = np.tile(everything, (planner.num_patterns, 1))
-    plan = planner.plan(Arrival(held=0, arriving=tokens_seen, seen=0, cursor=planner.cursor))
-    return rows if plan is None else plan.apply(rows)
+    length = int(tokens) if isinstance(tokens, (int, float)) else DEFAULT_TOKENS
+    message = preview_message(values, max(1, min(MOST_DRAWN, length)))
+    return (as_text(message), *shown)

@@ -6,7 +6,9 @@ import { AttentionFrames } from "./attention.js";
 const HELD = -1;
 const MAX_QUEUED = 512; // deltas that wait for a snapshot
 
+/** The numbers of a message; an array that was made in the browser is taken as it is. */
 export function decode(base64, ArrayType) {
+  if (base64 instanceof ArrayType) return base64;
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);

@@ -1,59 +1,17 @@
-"""What the page computes without a model: geometry in words, and refusals."""
+"""What the page does by itself: which controls rest, what a link restores, what errors become."""
 
 from __future__ import annotations
-
-import numpy as np
-import pytest
 
 from app.pages import explore
 from app.samples import samples
 from lacache_core.errors import InvalidSettingError
-from lacache_core.ladder import LadderConfig, retained
-from lacache_core.policies import LaCache
 from lacache_core.settings import RunSettings
 
 
-def test_facts_are_those_of_the_rule():
-    facts = explore.preview_facts({"budget": 128, "span": 8, "overlap": 4}, 3000)
-    rows = retained(LadderConfig(128, 8, 4), 30, 3000)
-    ladder = LadderConfig(128, 8, 4).ladder(30)
-    assert facts["held"] == rows.shape[1]
-    assert facts["union"] == len(np.unique(rows))
-    assert facts["oldest_after_sinks"] == rows[:, 4:].min()
-    assert facts["effective_budget"] == ladder.effective_budget
-    assert (facts["group_width"], facts["kept_width"]) == (ladder.group_width, ladder.kept_width)
-
-
-@pytest.mark.parametrize("tokens", [0, 1, 5, 300])
-@pytest.mark.parametrize("policy", ["full", "streaming_llm", "lacache"])
-def test_facts_for_every_policy_and_any_length(policy, tokens):
-    facts = explore.preview_facts({"policy": policy, "budget": 64}, tokens)
-    assert facts["held"] <= tokens
-    assert facts["union"] >= facts["held"]
-
-
-def test_rows_after_equals_retained():
-    planner = LaCache(64, 15).bind(30)
-    rows = explore.rows_after(planner, 500)[planner.row_of_layer]
-    assert (rows == retained(LadderConfig(64, 15), 30, 500)).all()
-
-
-def test_an_impossible_combination_says_why_at_once():
-    text, *updates = explore._preview({"policy": "lacache", "budget": 256, "span": 35})
-    assert "span = 35" in text and "less than the model&#x27;s 30 layers" in text
-    text, *_ = explore._preview({"policy": "lacache", "budget": 30, "span": 15})
-    assert "budget = 30" in text and "35 or more" in text
-
-
-def test_what_a_user_gives_is_shown_as_text():
-    text, *_ = explore._preview({"policy": "<img src=x onerror=alert(1)>"})
-    assert "<img" not in text
-
-
 def test_ladder_settings_rest_where_the_policy_has_none():
-    _, *updates = explore._preview({"policy": "streaming_llm", "budget": 64, "span": 15})
+    _, *updates = explore._preview({"policy": "streaming_llm", "budget": 64, "span": 15}, 512)
     assert [u["interactive"] for u in updates] == [False] * 4
-    _, *updates = explore._preview({"policy": "lacache", "budget": 64, "span": 15})
+    _, *updates = explore._preview({"policy": "lacache", "budget": 64, "span": 15}, 512)
     assert [u["interactive"] for u in updates] == [True] * 4
     assert updates[1]["maximum"] == 14
 
@@ -85,3 +43,16 @@ def test_page_errors_become_a_notice(monkeypatch):
     monkeypatch.setattr(explore, "run_messages", refused)
     found = list(explore._run_for_page({}, None))
     assert found[-1]["state"]["message"] == "budget = 3 is not possible: it must be more."
+
+
+def test_a_link_sets_the_controls_it_names_and_no_others():
+    names = ["budget", "span", "policy", "prompt"]
+    *updates, said = explore._restored(names, {"span": "8", "policy": "full", "utm": "x"})
+    assert [u.get("value") for u in updates] == [None, 8, "full", None]
+    assert said == "Settings taken from the link."
+
+
+def test_a_damaged_link_changes_nothing_and_says_why():
+    *updates, said = explore._restored(["span"], {"span": "<b>many</b>"})
+    assert "value" not in updates[0]
+    assert "span = " in said and "&lt;b&gt;" in said and "<b>" not in said

@@ -11,7 +11,7 @@ from app.runner import RUNS
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 EVIL = "<img src=x onerror=window.__x=1>"
-STORE = "document.querySelector('.lc-root').instrument.store"
+STORE = "document.querySelector('#live-map .lc-root').__lacache.store"
 LONG = "It was a quiet evening on the island, and nobody had lit the lamp. " * 40
 
 
@@ -69,7 +69,7 @@ def test_it_opens_by_itself_and_says_what_to_do(explore):
     assert "LaCache explorer" in page.inner_text("h1")
     assert "Press Run" in page.inner_text(".lc-empty")
     assert page.input_value("#prompt textarea").strip()
-    assert "each layer keeps" in page.inner_text(".lx-geometry")
+    assert "Remembered" in page.inner_text(".lc-preview-facts")
 
 
 def test_a_run_streams_text_and_the_map_gains_columns(explore):
@@ -106,13 +106,13 @@ def test_zoom_survives_twenty_updates(explore):
     page = explore()
     run(page, LONG, new_tokens=200)
     wait_tokens(page, 200)
-    view = "document.querySelector('.lc-root').instrument.view"
+    view = "document.querySelector('#live-map .lc-root').__lacache.view"
     page.click("button[title='Zoom in']")
     page.click("button[title='Zoom in']")
     before = page.evaluate(f"() => {view}.visible")
-    applied = page.evaluate("() => document.querySelector('.lc-root').instrument.applied")
+    applied = page.evaluate("() => document.querySelector('#live-map .lc-root').__lacache.applied")
     page.wait_for_function(
-        f"() => document.querySelector('.lc-root').instrument.applied >= {applied + 20}",
+        f"() => document.querySelector('#live-map .lc-root').__lacache.applied >= {applied + 20}",
         timeout=60_000,
     )
     assert page.evaluate(f"() => {view}.visible") == before
@@ -171,12 +171,44 @@ def test_an_impossible_setting_says_why_and_loses_nothing(explore):
     page.press("#span input[type=number]", "Enter")
     page.fill("#budget input[type=number]", "41")
     page.press("#budget input[type=number]", "Enter")
-    page.wait_for_function("() => !!document.querySelector('.lx-bad')", timeout=10_000)
-    assert "not possible" in page.inner_text(".lx-geometry")
+    page.wait_for_selector(".lc-preview-problem:visible", timeout=10_000)
+    assert "not possible" in page.inner_text(".lc-preview-problem")
     page.click("#run")
     wait_state(page, "failed")
     assert "not possible" in page.inner_text(".lc-status")
     assert page.input_value("#prompt textarea") == "keep this text"
+
+
+def test_a_slider_previews_the_pattern_before_any_run(explore):
+    page = explore()
+    page.wait_for_function("() => !!document.querySelector('.lc-preview-facts dd')")
+    remembered = page.inner_text(".lc-preview-facts div:nth-child(2) dd")
+    picture = "document.querySelector('.lc-preview-picture').toDataURL()"
+    before = page.evaluate(picture)
+    page.fill("#span input[type=number]", "5")
+    page.press("#span input[type=number]", "Enter")
+    page.wait_for_function(f"(before) => {picture} !== before", arg=before)
+    now = page.inner_text(".lc-preview-facts div:nth-child(2) dd")
+    assert int(now.replace(",", "")) > int(remembered.replace(",", ""))
+    assert store(page, "s.length") == 0
+
+
+def test_a_link_restores_settings_but_not_the_text(explore):
+    page = explore()
+    fill(page, "a private text", budget=100)
+    page.click("#copy-link")
+    page.wait_for_function("() => location.search.includes('budget=100')")
+    assert "private" not in page.url
+    again = explore(page.url.split("/")[-1])
+    again.wait_for_function("() => document.querySelector('#budget input').value === '100'")
+    page.check("#link-text input")
+    page.click("#copy-link")
+    page.wait_for_function("() => location.search.includes('private')")
+    again = explore(page.url.split("/")[-1])
+    again.wait_for_function(
+        "() => document.querySelector('#prompt textarea').value === 'a private text'"
+    )
+    assert "from the link" in again.inner_text("#link-said")
 
 
 def test_two_people_at_once_have_runs_of_their_own(explore):

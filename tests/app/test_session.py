@@ -1,0 +1,72 @@
+"""Settings as a link and back."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import pytest
+
+from app.samples import samples
+from app.session import MOST_TEXT_IN_LINK, from_query, to_query
+from lacache_core.errors import InvalidSettingError
+
+CHANGED = {
+    "policy": "lacache",
+    "budget": 100,
+    "span": 9,
+    "overlap": 7,
+    "arrangement": "staircase",
+    "temperature": 0.35,
+    "observe": False,
+    "chat": True,
+    "mode": "read",
+}
+
+
+def test_there_and_back():
+    query = dict(parse_qsl(to_query(CHANGED)))
+    assert from_query(query) == {k: v for k, v in CHANGED.items() if k != "policy"}
+
+
+def test_defaults_are_left_out():
+    assert to_query({}) == ""
+
+
+def test_the_text_travels_only_when_asked_for():
+    values = {"prompt": "a secret & <more>", "budget": 99}
+    assert "secret" not in to_query(values)
+    query = dict(parse_qsl(to_query(values, with_text=True)))
+    assert from_query(query) == values
+
+
+def test_a_sample_is_named():
+    sample = samples()[2]
+    query = to_query({"prompt": sample.text})
+    assert len(query) < 100
+    assert from_query(dict(parse_qsl(query)))["prompt"] == sample.text
+
+
+def test_a_text_too_long_for_a_link_is_refused():
+    with pytest.raises(InvalidSettingError, match="at most 4,000 characters"):
+        to_query({"prompt": "x" * (MOST_TEXT_IN_LINK + 1)}, with_text=True)
+
+
+@pytest.mark.parametrize(
+    "query, field",
+    [
+        ({"budget": "many"}, "budget"),
+        ({"budget": "1"}, "budget"),
+        ({"observe": "1"}, "observe"),
+        ({"policy": "best"}, "policy"),
+        ({"temperature": "nan"}, "temperature"),
+        ({"sample": "No such"}, "sample"),
+    ],
+)
+def test_a_wrong_link_names_the_field(query, field):
+    with pytest.raises(InvalidSettingError) as caught:
+        from_query(query)
+    assert caught.value.field == field
+
+
+def test_what_is_no_setting_is_ignored():
+    assert from_query({"__theme": "dark", "fbclid": "1"}) == {}
