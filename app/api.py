@@ -14,7 +14,8 @@ from gradio.events import api
 
 from app.feed import as_text
 from app.preview import DEFAULT_TOKENS, MOST_TOKENS, preview_facts
-from app.runner import RUNS, describe_problem, offered_models, run_messages
+from app.runner import describe_problem, offered_models, run_messages
+from app.runs import RUNS
 from lacache_core import __version__
 from lacache_core.errors import InvalidSettingError
 from lacache_core.policies import POLICIES
@@ -41,6 +42,10 @@ def run(
     num_sink: float = _D["num_sink"],
     arrangement: str = _D["arrangement"],
     slack: float = _D["slack"],
+    recent_share: float = _D["recent_share"],
+    window: float = _D["window"],
+    kernel: float = _D["kernel"],
+    pooling: str = _D["pooling"],
     mode: str = _D["mode"],
     max_new_tokens: float = _D["max_new_tokens"],
     temperature: float = _D["temperature"],
@@ -79,6 +84,10 @@ def preview(
     num_sink: float = _D["num_sink"],
     arrangement: str = _D["arrangement"],
     slack: float = _D["slack"],
+    recent_share: float = _D["recent_share"],
+    window: float = _D["window"],
+    kernel: float = _D["kernel"],
+    pooling: str = _D["pooling"],
     model: str = _D["model"],
 ) -> dict:  # type: ignore[type-arg]
     """What a policy would hold after so many tokens, by its rule alone; runs no model."""

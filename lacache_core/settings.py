@@ -51,9 +51,9 @@ class RunSettings(BaseModel):
         title="Ask as a chat message",
         description="Put the text into the model's chat template; it then answers, not continues.",
     )
-    policy: Literal["full", "streaming_llm", "lacache"] = Field(
-        "lacache", title="Policy", description="What to keep when the budget is full."
-    )
+    policy: Literal[
+        "full", "sliding_window", "streaming_llm", "lacache", "h2o", "tova", "snapkv", "random"
+    ] = Field("lacache", title="Policy", description="What to keep when the budget is full.")
     budget: int = Field(
         256,
         ge=16,
@@ -82,6 +82,32 @@ class RunSettings(BaseModel):
         title="Slack",
         description="Further entries freed by each compaction, so that the next tokens need none.",
     )
+    recent_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Recent share",
+        description="H2O and Random: share of the budget for the newest tokens.",
+    )
+    window: int = Field(
+        32,
+        ge=1,
+        le=512,
+        title="Window",
+        description="SnapKV: the prompt's last tokens, whose attention says what is kept of it.",
+    )
+    kernel: int = Field(
+        5,
+        ge=1,
+        le=63,
+        title="Pooling width",
+        description="SnapKV: over how many neighbours attention is pooled; an odd number.",
+    )
+    pooling: Literal["avg", "max"] = Field(
+        "avg",
+        title="Pooling",
+        description="SnapKV: whether neighbours count by their mean or by the greatest of them.",
+    )
     max_new_tokens: int = Field(
         256, ge=1, le=8192, title="New tokens", description="How many tokens to generate at most."
     )
@@ -96,7 +122,7 @@ class RunSettings(BaseModel):
         description="Choose among the likeliest tokens that add up to this probability.",
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, title="Seed", description="Equal seeds give equal text."
+        0, ge=0, le=2**31 - 1, title="Seed", description="Equal seeds give equal results."
     )
     chunk: int = Field(
         64,

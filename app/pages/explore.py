@@ -13,7 +13,8 @@ from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, preview_message
-from app.runner import RUNS, describe_problem, run_messages
+from app.runner import describe_problem, run_messages
+from app.runs import RUNS
 from app.samples import samples
 from app.session import from_query, to_query
 from lacache_core.errors import LaCacheError
@@ -24,6 +25,8 @@ from lacache_core.settings import RunSettings, limits
 LOG = logging.getLogger(__name__)
 _FIELDS = RunSettings.model_fields
 _LADDER = ("span", "overlap", "arrangement", "slack")
+# The map in the browser does not draw shares of heads yet; the feed and the library carry them.
+_NOT_DRAWN = ("h2o", "snapkv")
 
 
 def explore(demo: gr.Blocks) -> None:
@@ -119,7 +122,7 @@ def _text_controls() -> dict[str, Any]:
 
 
 def _choose_policy() -> dict[str, Any]:
-    names = [(policy.label, name) for name, policy in POLICIES.items()]
+    names = [(policy.label, name) for name, policy in POLICIES.items() if name not in _NOT_DRAWN]
     default = _FIELDS["policy"].default
     return {"policy": gr.Dropdown(names, value=default, label="Policy", elem_id="policy")}
 

@@ -25,11 +25,17 @@ def test_facts_are_those_of_the_rule():
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 5, 300])
-@pytest.mark.parametrize("policy", ["full", "streaming_llm", "lacache"])
+@pytest.mark.parametrize("policy", ["full", "sliding_window", "streaming_llm", "lacache", "random"])
 def test_facts_for_every_policy_and_any_length(policy, tokens):
     facts = preview.preview_facts({"policy": policy, "budget": 64}, tokens)
     assert facts["held"] <= tokens
     assert facts["union"] >= facts["held"]
+
+
+@pytest.mark.parametrize("policy, label", [("h2o", "H2O"), ("tova", "TOVA"), ("snapkv", "SnapKV")])
+def test_what_takes_a_model_is_said_before_a_run(policy, label):
+    said = preview.preview_message({"policy": policy}, 500)["problem"]
+    assert said.startswith(f"What {label} keeps depends on where the model looks")
 
 
 def test_rows_after_equals_retained():

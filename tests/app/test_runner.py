@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 
 import pytest
 from tiny import tiny_model
 
 import app.runner as runner
-from app.runner import Runs, check, describe_problem, run_messages
+from app.runner import check, describe_problem, run_messages
+from app.runs import KEPT_RUNS, Runs
 from lacache_core import models
 from lacache_core.errors import InvalidSettingError, ModelUnavailableError
 from lacache_core.models import LoadedModel
@@ -217,7 +219,25 @@ def test_unforeseen_errors_are_one_sentence():
 
 def test_old_runs_are_let_go():
     runs = Runs()
-    for _ in range(runner.KEPT_RUNS + 10):
+    for _ in range(KEPT_RUNS + 10):
         run = runs.start("me")
         run.active = False
-    assert len(runs._by_id) <= runner.KEPT_RUNS + 1
+    assert len(runs._by_id) <= KEPT_RUNS + 1
+
+
+def test_what_crosses_to_a_worker_can_be_pickled(monkeypatch):
+    """Where a GPU is lent by the call, the run goes on in another process."""
+    crossing = []
+
+    def steps(*given):
+        crossing.append(pickle.dumps(given))
+        return original(*given)
+
+    original = runner._steps
+    monkeypatch.setattr(runner, "_steps", steps)
+    monkeypatch.setattr(runner, "GPU", object())
+    assert list(run_messages(VALUES, "me", Runs()))[-1]["state"]["name"] == "done"
+    assert crossing
+    settings, policy, _ = check(VALUES)
+    for item in original(settings, policy, list(range(40)), None):
+        pickle.dumps(item)

@@ -154,6 +154,15 @@ def test_a_part_of_another_length_is_named(run, name):
         Trace.load(written(parts))
 
 
+def test_heads_that_do_not_fit_their_layer_are_named(run):
+    parts = parts_of(run[0])
+    for heads in (parts["evicted_at"][:, None] + 1, parts["evicted_at"][:, None, :-1]):
+        with pytest.raises(DamagedTraceError, match="'evicted_by_head'"):
+            Trace.load(written({**parts, "evicted_by_head": heads}))
+    right = Trace.load(written({**parts, "evicted_by_head": parts["evicted_at"][:, None]}))
+    assert (right.share_at(50) == run[0].held_at(50)).all()
+
+
 def test_values_that_cannot_be_are_named(run):
     for name, value in [("evicted_at", 9999), ("evicted_at", -2), ("joined_at", -1)]:
         parts = parts_of(run[0])
