@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 
 import pytest
@@ -11,7 +12,9 @@ import app.runner as runner
 from app.runner import Runs, check, describe_problem, run_messages
 from lacache_core import models
 from lacache_core.errors import InvalidSettingError, ModelUnavailableError
+from lacache_core.manifest import Manifest
 from lacache_core.models import LoadedModel
+from lacache_core.trace import Trace
 
 
 class Tokenizer:
@@ -206,9 +209,23 @@ def test_unforeseen_errors_are_one_sentence():
     assert "secret" not in describe_problem(RuntimeError("secret detail"))
 
 
-def test_old_runs_are_let_go():
-    runs = Runs()
-    for _ in range(runner.KEPT_RUNS + 10):
-        run = runs.start("me")
-        run.active = False
-    assert len(runs._by_id) <= runner.KEPT_RUNS + 1
+def test_a_finished_run_is_a_whole_trace():
+    runs = Runs(recorded=[])
+    found = list(run_messages({**VALUES, "seed": 3}, "me", runs))
+    trace = runs.trace(found[-1]["run"])
+    manifest = Manifest.of(trace)
+    assert manifest.stop_reason == "length" and manifest.settings["seed"] == 3
+    assert "prompt" not in manifest.settings and manifest.prompt_tokens == 120
+    assert trace.num_tokens == 139 and len(manifest.tokens) == 139
+    assert {"torch", "transformers", "lacache_core"} <= set(manifest.versions)
+    assert Trace.load(io.BytesIO(trace.to_bytes())).manifest == trace.manifest
+
+
+def test_a_stopped_run_says_so_in_its_trace():
+    runs = Runs(recorded=[])
+    messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    run = next(messages)["run"]
+    assert runs.trace(run).manifest["stop_reason"] == ""
+    runs.stop("me")
+    list(messages)
+    assert runs.trace(run).manifest["stop_reason"] == "cancelled"
