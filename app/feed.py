@@ -1,33 +1,29 @@
-"""A run as messages for the browser: docs/live-map.md is the contract.
+"""A run as messages for the browser while it happens: docs/live-map.md is the contract.
 
 Step events go in, small JSON objects come out: a snapshot first, then deltas that carry only what
-is new. Knows nothing of Gradio.
+is new. At any moment what was told so far can be had as a trace. Knows nothing of Gradio.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from app.snapshot import Message, as_text, mass_bytes, mass_message, snapshot
 from lacache_core.plan import IntArray
 from lacache_core.policies import policy_settings
 from lacache_core.settings import RunSettings
-from lacache_core.trace import HELD, FloatArray, StepEvent
+from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
 
-Message = dict[str, Any]
+__all__ = ["Message", "RunFeed", "RunInfo", "as_text", "mass_bytes", "notice"]
 
-
-def as_text(message: Message) -> str:
-    """A message as it travels: JSON without spaces, on one line."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+MAX_FRAME_BYTES = 8_000_000  # of attention that is kept of a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +42,8 @@ class RunInfo:
         Bytes of one entry in all layers: as this cache stores it, and as a plain one would.
     prompt_tokens
         Tokens of the given text.
+    about
+        What else the engine says of itself, for the trace's manifest.
     """
 
     row_of_layer: IntArray
@@ -54,6 +52,7 @@ class RunInfo:
     bytes_per_entry: int
     full_bytes_per_entry: int
     prompt_tokens: int
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunFeed:
@@ -86,7 +85,7 @@ class RunFeed:
         self._lock = threading.RLock()  # a browser may ask for a snapshot at any moment
         self._settings, self._info, self._label = settings, info, label
         self._token_strings = token_strings
-        self._builder = TraceBuilder(info.row_of_layer)
+        self._builder = TraceBuilder(info.row_of_layer, max_frame_bytes=MAX_FRAME_BYTES)
         self._seq = -1
         self._text = ""
         self._tokens: list[str] = []
@@ -94,6 +93,7 @@ class RunFeed:
         self._newest: StepEvent | None = None
         self._mass: Message | None = None
         self._state: Message = {"name": "running", "message": ""}
+        self._stop_reason = ""
         self._figures = _Figures(info, started)
 
     def add(self, event: StepEvent) -> None:
@@ -104,9 +104,10 @@ class RunFeed:
             self._pending.append(event)
             self._newest = event
 
-    def message(self, name: str = "running", text: str = "") -> Message:
+    def message(self, name: str = "running", text: str = "", stop_reason: str = "") -> Message:
         """The next message: what came since the last one, and the state of the run."""
         with self._lock:
+            self._stop_reason = stop_reason
             self._state = {"name": name, "message": text}
             first = self._seq < 0
             steps = [self._step(event) for event in self._pending]
@@ -131,51 +132,56 @@ class RunFeed:
     def snapshot(self) -> Message:
         """All that has been told so far, as one message with the number of the last one."""
         with self._lock:
-            told = self._builder.build()
-            tokens = len(self._tokens)
-            joined = told.joined_at[:tokens]
-            steps = int(joined[-1]) + 1 if tokens else 0
-            evicted = self._builder.evicted_rows(tokens)
-            evicted = np.where(evicted < steps, evicted, HELD)
-            compactions = told.compactions[told.compactions[:, 0] < steps]
-            return {
-                "kind": "snapshot",
-                "run": self.run,
-                "seq": self._seq,
-                "layers": int(self._info.row_of_layer.shape[0]),
-                "rowOfLayer": self._info.row_of_layer.tolist(),
-                "setup": self._setup(),
-                "steps": steps,
-                "tokens": list(self._tokens),
-                "ids": told.token_ids[:tokens].tolist(),
-                "joinedAt": _packed(joined),
-                "evictedAt": _packed(evicted),
-                "nll": _packed(told.nll[:tokens]),
-                "compactions": _packed(compactions),
-                "text": self._text,
-                "mass": self._mass,
-                "figures": self._figures.values(),
-                "state": self._state,
-            }
+            settings, info = self._settings, self._info
+            written = settings.max_new_tokens - 1 if settings.mode == "generate" else 0
+            return snapshot(
+                self._told(),
+                run=self.run,
+                seq=self._seq,
+                state=self._state,
+                figures=self._figures.values(),
+                row_of_layer=info.row_of_layer,
+                mass=self._mass,
+                expected=info.prompt_tokens + written,
+            )
 
-    def _setup(self) -> Message:
+    def trace(self) -> Trace:
+        """All that has been told so far, as a trace that can be saved and opened again."""
+        with self._lock:
+            return self._told()
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the run takes."""
+        return self._builder.nbytes
+
+    def _told(self) -> Trace:
+        told, tokens = self._builder.build(), len(self._tokens)
+        steps = int(told.joined_at[tokens - 1]) + 1 if tokens else 0
+        return replace(told.until(steps), manifest=self._manifest())
+
+    def _manifest(self) -> dict[str, Any]:
         settings, info = self._settings, self._info
         bounded = info.capacity is not None
-        generates = settings.mode == "generate"
+        # The engine names a local folder without saying where it lies, and so does a manifest.
+        model = info.about.get("model", settings.model)
         return {
+            **info.about,
             "policy": settings.policy,
             "label": self._label,
-            "model": settings.model,
+            "model": model,
             "mode": settings.mode,
+            "settings": {**settings.model_dump(exclude={"prompt"}), "model": model},
+            "prompt_tokens": info.prompt_tokens,
+            "tokens": list(self._tokens),
+            "text": self._text,
             "budget": settings.budget if bounded else None,
-            "effectiveBudget": info.capacity,
-            "numSink": settings.num_sink if "num_sink" in policy_settings(settings.policy) else 0,
-            # A window is all reserve; only where something else is kept does the word say anything.
-            "reserve": info.reserve if settings.policy == "lacache" else 0,
-            "bytesPerEntry": info.bytes_per_entry,
-            "fullBytesPerEntry": info.full_bytes_per_entry,
-            "promptTokens": info.prompt_tokens,
-            "expected": info.prompt_tokens + (settings.max_new_tokens - 1 if generates else 0),
+            "effective_budget": info.capacity,
+            "num_sink": settings.num_sink if "num_sink" in policy_settings(settings.policy) else 0,
+            "reserve": info.reserve,
+            "bytes_per_entry": info.bytes_per_entry,
+            "full_bytes_per_entry": info.full_bytes_per_entry,
+            "stop_reason": self._stop_reason,
         }
 
     def _step(self, event: StepEvent) -> Message:
@@ -200,11 +206,7 @@ class RunFeed:
             return None
         if self._mass is not None and self._mass["step"] == newest.step:
             return None
-        self._mass = {
-            "step": newest.step,
-            "length": int(newest.mass.shape[-1]),
-            "values": _packed(mass_bytes(newest.mass)),
-        }
+        self._mass = mass_message(newest.step, newest.mass)
         return self._mass
 
 
@@ -256,20 +258,6 @@ class _Figures:
                 round(float(np.exp(self._loss / self._losses)), 4) if self._losses else None
             ),
         }
-
-
-def mass_bytes(mass: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Shares of attention as bytes on a log scale: 255 is all of it, 51 less is a tenth."""
-    with np.errstate(divide="ignore"):
-        value = 255 + 51 * np.log10(mass.astype(np.float64))
-    out: np.ndarray[Any, np.dtype[np.uint8]] = np.clip(np.rint(value), 0, 255).astype(np.uint8)
-    return out
-
-
-def _packed(values: IntArray | FloatArray | np.ndarray[Any, Any]) -> str:
-    """Base64 of the array's bytes, little-endian."""
-    array = np.ascontiguousarray(values)
-    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
 
 
 def notice(name: str, text: str) -> Message:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
-from lacache_core.embedded import EMBEDDED_ID, NUM_LAYERS
+from app.runs import RUNS, Run, Runs
 from lacache_core.errors import InvalidSettingError, LaCacheError
+from lacache_core.models import known_layers
 from lacache_core.policies import Planner, Policy, make_policy
-from lacache_core.settings import RunSettings
+from lacache_core.settings import EMBEDDED_ID, RunSettings, default_model_id
 from lacache_core.trace import StepEvent
 
 try:  # on ZeroGPU, and nowhere else
@@ -30,7 +28,6 @@ except ImportError:
 
 MESSAGES_PER_SECOND = 12
 DEADLINE_SECONDS = 600.0
-KEPT_RUNS = 24
 _LOADING_POLL_SECONDS = 0.25
 
 ENDED = {
@@ -41,78 +38,9 @@ ENDED = {
 }
 
 
-@dataclass(eq=False)
-class Run:
-    """One run: how to stop it, and what it has told so far."""
-
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    cancel: threading.Event = field(default_factory=threading.Event)
-    feed: RunFeed | None = None
-    active: bool = True
-
-
-class Runs:
-    """The runs of this process: the newest of each session, and a few to take snapshots from."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_id: OrderedDict[str, Run] = OrderedDict()
-        self._of_session: dict[str, Run] = {}
-
-    def start(self, session: str | None) -> Run:
-        """A new run; one that the session still has going is told to stop."""
-        run = Run()
-        with self._lock:
-            self._by_id[run.id] = run
-            if session is not None:
-                if before := self._of_session.get(session):
-                    before.cancel.set()
-                self._of_session[session] = run
-            for old in [r for r in self._by_id.values() if not r.active][: -KEPT_RUNS or None]:
-                del self._by_id[old.id]
-        return run
-
-    def stop(self, key: str | None) -> bool:
-        """Stop the run with this id, or the session's run; False when there is none going."""
-        if key is None:
-            return False
-        with self._lock:
-            run = self._by_id.get(key) or self._of_session.get(key)
-        if run is None or not run.active:
-            return False
-        run.cancel.set()
-        return True
-
-    def snapshot(self, run_id: object) -> Message | None:
-        """All that a run has told so far; None when it is unknown or has not begun."""
-        with self._lock:
-            run = self._by_id.get(run_id) if isinstance(run_id, str) else None
-        return run.feed.snapshot() if run is not None and run.feed is not None else None
-
-    def forget(self, session: str | None) -> None:
-        """A session is gone: stop its run."""
-        if session is not None and self.stop(session):
-            with self._lock:
-                self._of_session.pop(session, None)
-
-    @property
-    def active(self) -> int:
-        """How many runs are going."""
-        with self._lock:
-            return sum(run.active for run in self._by_id.values())
-
-
-RUNS = Runs()
-
-
-def known_layers(model_id: str) -> int | None:
-    """Layers of a model as far as it can be told without loading it."""
-    from lacache_core.models import loaded_model
-
-    if model_id == EMBEDDED_ID:
-        return NUM_LAYERS
-    loaded = loaded_model(model_id)
-    return None if loaded is None else int(loaded.model.config.get_text_config().num_hidden_layers)
+def offered_models() -> list[str]:
+    """The default model and the embedded one: all that a public Space runs."""
+    return list(dict.fromkeys([default_model_id(), EMBEDDED_ID]))
 
 
 def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | None]:
@@ -124,8 +52,9 @@ def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | Non
         Naming the field, the value and what is allowed.
     """
     settings = RunSettings.validate_values(values)
-    if settings.model != EMBEDDED_ID and os.environ.get("SPACE_ID"):
-        raise InvalidSettingError("model", settings.model, f"{EMBEDDED_ID!r} on a public Space")
+    if os.environ.get("SPACE_ID") and settings.model not in (offered := offered_models()):
+        names = " or ".join(map(repr, offered))
+        raise InvalidSettingError("model", settings.model, f"{names} on a public Space")
     policy = make_policy(settings.policy, **settings.model_dump())
     layers = known_layers(settings.model)
     return settings, policy, None if layers is None else policy.bind(layers)
@@ -182,34 +111,43 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
         loaded.tokenizer, settings.prompt, chat=settings.chat and settings.mode == "generate"
     )
     started = due = time.perf_counter()
-    ended = ""
-    steps = _steps(settings, policy, ids.tolist(), run.cancel)
+    ended = reason = ""
+    feed: RunFeed | None = None
+    # An event cannot cross to a worker process; there the check between the steps below suffices.
+    cancel = run.cancel if GPU is None else None
+    steps = _steps(settings, policy, ids.tolist(), cancel)
     try:
         for item in steps:
             if isinstance(item, RunInfo):
                 strings = partial(token_strings, loaded.tokenizer)
-                run.feed = RunFeed(run.id, settings, item, policy.label, strings, started)
+                feed = RunFeed(run.id, settings, item, policy.label, strings, started)
+                run.source = feed
             elif isinstance(item, StepEvent):
-                assert run.feed is not None  # RunInfo comes before the first event
-                run.feed.add(item)
+                assert feed is not None  # RunInfo comes before the first event
+                feed.add(item)
                 if run.cancel.is_set():
                     break
                 now = time.perf_counter()
                 if now - started > DEADLINE_SECONDS:
+                    reason = "deadline"
                     ended = f"Stopped: a run may take {DEADLINE_SECONDS / 60:.0f} minutes here."
                     break
                 if now >= due:
-                    yield run.feed.message()
+                    yield feed.message()
                     due = time.perf_counter() + 1 / MESSAGES_PER_SECOND
             else:
-                ended = ENDED.get(item, "")
+                reason, ended = item, ENDED.get(item, "")
     finally:
         steps.close()
     if run.cancel.is_set():
-        name, text = "stopped", "Stopped. What is there can still be looked at."
+        name, text, reason = (
+            "stopped",
+            "Stopped. What is there can still be looked at.",
+            "cancelled",
+        )
     else:
         name, text = ("stopped" if ended.startswith("Stopped") else "done"), ended
-    yield run.feed.message(name, text) if run.feed is not None else notice(name, text)
+    yield notice(name, text) if feed is None else feed.message(name, text, reason)
 
 
 def _on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
@@ -219,7 +157,7 @@ def _on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
 
 @_on_gpu
 def _steps(
-    settings: RunSettings, policy: Policy, ids: list[int], cancel: threading.Event
+    settings: RunSettings, policy: Policy, ids: list[int], cancel: threading.Event | None
 ) -> Iterator[RunInfo | StepEvent | str]:
     """The run itself: its info, its events, and at the end why it ended."""
     from lacache_core.engine import Engine
@@ -253,6 +191,7 @@ def _steps(
                 bytes_per_entry=engine.cache.bytes_per_entry,
                 full_bytes_per_entry=engine.cache.plain_bytes_per_entry,
                 prompt_tokens=len(ids),
+                about=engine.description(),
             )
         yield event
     yield engine.stop_reason

@@ -7,6 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+PAGE_STYLES = {"page", "preview"}
+"""Style sheets of what lies around the live map."""
 
 
 def theme() -> gr.themes.Base:
@@ -42,3 +44,8 @@ def theme() -> gr.themes.Base:
 def css_paths() -> list[Path]:
     """The style sheets of page and live map."""
     return sorted((ASSETS / "css").glob("*.css"))
+
+
+def instrument_css_paths() -> list[Path]:
+    """Those of the live map alone, for a page that has nothing else."""
+    return [path for path in css_paths() if path.stem not in PAGE_STYLES]

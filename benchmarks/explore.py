@@ -69,7 +69,8 @@ _STAMP = """() => {
   window.got = [];
   i.receive = (m) => {
     take(m);
-    requestAnimationFrame(() => got.push([m.run, m.seq, performance.timeOrigin + performance.now()]));
+    const now = () => performance.timeOrigin + performance.now();
+    requestAnimationFrame(() => got.push([m.run, m.seq, now()]));
   };
 }"""
 

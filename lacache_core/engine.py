@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,7 +29,7 @@ from lacache_core.ladder import LadderConfig
 from lacache_core.plan import IntArray
 from lacache_core.policies import Policy
 from lacache_core.sampling import Chooser, losses, stop_tokens
-from lacache_core.text import TextStream, encode
+from lacache_core.text import TextStream, encode, token_strings
 from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
 
@@ -74,7 +75,7 @@ class Engine:
         self.cache = LadderCache(model, policy, positions="index")
         self.planner = self.cache.planner
         self._check_positions()
-        self._start()
+        self._start("generate", 0)
 
     def _check_positions(self) -> None:
         capacity = self.planner.capacity
@@ -86,9 +87,11 @@ class Engine:
                 f"within the model's {self.max_positions} positions",
             )
 
-    def _start(self) -> None:
+    def _start(self, mode: str, prompt_tokens: int) -> None:
         self.cache.reset()
         self._builder = TraceBuilder(self.planner.row_of_layer)
+        self._mode, self._prompt_tokens = mode, prompt_tokens
+        self._text = ""
         self.stop_reason = ""
 
     @property
@@ -97,23 +100,40 @@ class Engine:
         return None if self.planner.capacity is not None else self.max_positions - self.cache.seen
 
     def trace(self, **manifest: Any) -> Trace:
-        """The run so far; its manifest names policy, settings, model and versions.
+        """The run so far, with all that ``lacache_core.manifest`` wants said of it.
 
         ``manifest`` adds to that, or says it differently.
         """
-        return self._builder.build({**self._description(), **manifest})
+        trace = self._builder.build()
+        told = {
+            **self.description(),
+            "text": self._text,
+            "tokens": token_strings(self.tokenizer, trace.token_ids.tolist()),
+        }
+        return replace(trace, manifest={**told, **manifest})
 
-    def _description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
+        """What a manifest says of the run beside its tokens."""
         policy: Any = self.cache.policy
         name = str(self.model.name_or_path)
         return {
             "policy": policy.name,
+            "label": policy.label,
             "settings": asdict(policy),
             # Of a local folder its name alone: where it lies is nobody's business.
             "model": Path(name).name if Path(name).is_dir() else name,
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "mode": self._mode,
+            "prompt_tokens": self._prompt_tokens,
             "chunk": self.chunk,
+            "budget": getattr(policy, "budget", None),
+            "effective_budget": self.planner.capacity,
+            "num_sink": getattr(policy, "num_sink", 0),
+            "reserve": self.planner.reserve,
+            "bytes_per_entry": self.cache.bytes_per_entry,
+            "full_bytes_per_entry": self.cache.plain_bytes_per_entry,
             "stop_reason": self.stop_reason,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "versions": {
                 "lacache_core": __version__,
                 "torch": torch.__version__,
@@ -157,7 +177,7 @@ class Engine:
         """
         ids = encode(self.tokenizer, prompt, chat=chat)
         self._check_room(len(ids), prompt=True)
-        self._start()
+        self._start("generate", len(ids))
         self.cache.expect_prompt(len(ids))
         choose = Chooser(temperature, top_p, seed)
         ending = set(stop_tokens(self.model) if stops is None else stops)
@@ -225,7 +245,7 @@ class Engine:
             raise InvalidSettingError("chunk", chunk, "1 or more")
         ids = encode(self.tokenizer, text)
         self._check_room(len(ids))
-        self._start()
+        self._start("read", len(ids))
         with self._running():
             logits: torch.Tensor | None = None
             for first in range(0, len(ids), chunk):
@@ -307,4 +327,5 @@ class Engine:
             seconds=time.perf_counter() - started,
         )
         self._builder.add(event)
+        self._text += event.text
         return event, logits[-1]

@@ -9,8 +9,6 @@ would be gigabytes.
 from __future__ import annotations
 
 import io
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +17,12 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from lacache_core.errors import DamagedTraceError
 from lacache_core.plan import GroupCompaction, IntArray
 
 FloatArray = npt.NDArray[np.float32]
-FORMAT = "lacache-trace-1"
 HELD = -1
 """In ``evicted_at``: the entry is still held."""
+COMPACTION_COLUMNS = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +112,11 @@ class Trace:
         ``int32[n, 7]``: the columns of ``Compaction``.
     frames
         Attention of some steps.
+    manifest
+        Settings, model, versions, texts: anything JSON can hold.
     evicted_by_head
         ``int32[L, H, T]``: the same as ``evicted_at`` by key-value head; None under policies that
         treat all heads of a layer alike.
-    manifest
-        Settings, model, versions, texts: anything JSON can hold.
     """
 
     token_ids: IntArray
@@ -130,8 +127,8 @@ class Trace:
     seconds: FloatArray
     compactions: IntArray
     frames: tuple[MassFrame, ...] = ()
-    evicted_by_head: IntArray | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    evicted_by_head: IntArray | None = None
 
     @property
     def num_layers(self) -> int:
@@ -161,9 +158,17 @@ class Trace:
 
         ``int32[L, H, held]`` where heads may hold different tokens.
         """
-        evicted = self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
-        held = self._held(evicted, step)
+        held = self._held(self.evicted_rows, step)
         return np.nonzero(held)[-1].reshape(*held.shape[:-1], -1).astype(np.int32)
+
+    def entries_at(self, step: int) -> int:
+        """Entries per layer after ``step``; every layer, and every head, holds equally many."""
+        return self.positions_at(step).shape[-1] if self.num_layers else 0
+
+    @property
+    def evicted_rows(self) -> IntArray:
+        """``evicted_at`` as finely as it is known: ``[L, T]``, or ``[L, H, T]``."""
+        return self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
 
     def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
         gone = (evicted_at != HELD) & (evicted_at <= step)
@@ -183,37 +188,63 @@ class Trace:
         losses = losses[~np.isnan(losses)]
         return float(np.exp(losses.mean())) if losses.size else float("nan")
 
-    def save(self, file: str | Path | IO[bytes]) -> None:
-        """Write as compressed ``.npz`` with a JSON manifest; no pickle."""
-        columns: dict[str, Any] = {name: getattr(self, name) for name in _COLUMNS}
-        if self.evicted_by_head is not None:
-            columns[BY_HEAD] = self.evicted_by_head
-        np.savez_compressed(
-            file,
-            manifest=np.array(json.dumps({"format": FORMAT, **self.manifest})),
-            frame_steps=np.array([f.step for f in self.frames], dtype=np.int32),
-            frame_widths=np.array([f.mass.shape[-1] for f in self.frames], dtype=np.int32),
-            frame_values=np.concatenate(
-                [f.mass.ravel() for f in self.frames] or [np.empty(0, np.float16)]
-            ),
-            **columns,
+    def until(self, steps: int) -> Trace:
+        """The run as it was after its first ``steps`` steps."""
+        tokens = int(self.seen[steps - 1]) if steps > 0 else 0
+
+        def then(evicted_at: IntArray) -> IntArray:
+            evicted = evicted_at[..., :tokens]
+            return np.where(evicted < steps, evicted, HELD).astype(np.int32)
+
+        by_head = self.evicted_by_head
+        return Trace(
+            token_ids=self.token_ids[:tokens],
+            joined_at=self.joined_at[:tokens],
+            nll=self.nll[:tokens],
+            evicted_at=then(self.evicted_at),
+            seen=self.seen[:steps],
+            seconds=self.seconds[:steps],
+            compactions=self.compactions[self.compactions[:, 0] < steps],
+            frames=tuple(f for f in self.frames if f.step < steps),
+            manifest=self.manifest,
+            evicted_by_head=None if by_head is None else then(by_head),
         )
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays take."""
+        arrays: list[npt.NDArray[Any]] = [self.token_ids, self.joined_at, self.nll]
+        arrays += [self.evicted_rows, self.seen, self.seconds, self.compactions]
+        arrays += [frame.mass for frame in self.frames]
+        return sum(array.nbytes for array in arrays)
+
+    def save(self, file: str | Path | IO[bytes]) -> None:
+        """Write as compressed ``.npz`` with a JSON manifest and a digest; no pickle."""
+        from lacache_core.trace_file import write  # it needs this class
+
+        write(self, file)
+
     @classmethod
-    def load(cls, file: str | Path | IO[bytes]) -> Trace:
+    def load(cls, file: str | Path | IO[bytes], **limits: int) -> Trace:
         """Read what ``save`` wrote.
+
+        Parameters
+        ----------
+        file
+            A path, or an open file.
+        limits
+            ``max_bytes`` of the file and ``max_unpacked`` bytes of what is in it, where other
+            limits should hold than those of ``trace_file``.
 
         Raises
         ------
         DamagedTraceError
-            When the file is not a trace, or a part is missing or does not fit the others.
+            When the file is too large or not a trace, a part is missing or does not fit the others,
+            or it was changed after it was saved.
         """
-        try:
-            with np.load(file, allow_pickle=False) as data:
-                parts = {name: data[name] for name in data.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-            raise DamagedTraceError(f"This file cannot be read as a trace: {error}") from error
-        return _assemble(cls, parts)
+        from lacache_core.trace_file import read
+
+        return read(file, **limits)
 
     def to_bytes(self) -> bytes:
         """The file that ``save`` writes, as bytes."""
@@ -222,86 +253,8 @@ class Trace:
         return buffer.getvalue()
 
 
-_COLUMNS: dict[str, tuple[type, int]] = {
-    "token_ids": (np.int32, 1),
-    "joined_at": (np.int32, 1),
-    "nll": (np.float32, 1),
-    "evicted_at": (np.int32, 2),
-    "seen": (np.int32, 1),
-    "seconds": (np.float32, 1),
-    "compactions": (np.int32, 2),
-}
-_FRAMES: dict[str, tuple[type, int]] = {
-    "frame_steps": (np.int32, 1),
-    "frame_widths": (np.int32, 1),
-    "frame_values": (np.float16, 1),
-}
-COMPACTION_COLUMNS = 7
-BY_HEAD = "evicted_by_head"
-"""A part that only traces of policies have whose heads differ."""
-
-
 def last_of_heads(by_head: IntArray) -> IntArray:
     """``evicted_at`` of layers from that of their heads: ``[L, H, T] -> [L, T]``."""
     still = (by_head == HELD).any(axis=1)
     last: IntArray = np.where(still, HELD, by_head.max(axis=1)).astype(np.int32)
     return last
-
-
-def _assemble(cls: type[Trace], parts: dict[str, npt.NDArray[Any]]) -> Trace:
-    """Check every part against the others, then build."""
-    expected = {**_COLUMNS, **_FRAMES}
-    if BY_HEAD in parts:
-        expected[BY_HEAD] = (np.int32, 3)
-    for name, (dtype, ndim) in expected.items():
-        if name not in parts:
-            raise DamagedTraceError(f"The trace has no part {name!r}.")
-        if parts[name].dtype != dtype or parts[name].ndim != ndim:
-            raise DamagedTraceError(f"The trace's part {name!r} has the wrong type or shape.")
-    try:
-        manifest = json.loads(str(parts["manifest"]))
-        if manifest.pop("format") != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DamagedTraceError(f"The trace's manifest cannot be read: {error}") from error
-
-    tokens, steps = parts["token_ids"].shape[0], parts["seen"].shape[0]
-    widths = parts["frame_widths"]
-    layers = parts["evicted_at"].shape[0]
-    by_head = parts.get(BY_HEAD)
-    rows: tuple[int, ...] = (layers,) if by_head is None else by_head.shape[:2]
-    in_frame = int(np.prod(rows))
-    fits = {
-        "joined_at": parts["joined_at"].shape == (tokens,)
-        and _within(parts["joined_at"], 0, steps)
-        and bool((np.diff(parts["joined_at"]) >= 0).all()),
-        "nll": parts["nll"].shape == (tokens,),
-        "evicted_at": parts["evicted_at"].shape[1] == tokens
-        and _within(parts["evicted_at"], HELD, steps),
-        "seconds": parts["seconds"].shape == (steps,),
-        "compactions": parts["compactions"].shape[1] == COMPACTION_COLUMNS,
-        "frame_steps": parts["frame_steps"].shape == widths.shape
-        and _within(parts["frame_steps"], 0, steps),
-        "frame_values": _within(widths, 0, tokens + 1)
-        and int(widths.astype(np.int64).sum()) * in_frame == parts["frame_values"].shape[0],
-        BY_HEAD: by_head is None
-        or (
-            by_head.shape == (layers, in_frame // max(layers, 1), tokens)
-            and np.array_equal(last_of_heads(by_head), parts["evicted_at"])
-        ),
-    }
-    for name, right in fits.items():
-        if not right:
-            raise DamagedTraceError(f"The trace's part {name!r} does not fit its other parts.")
-    ends = np.cumsum(widths.astype(np.int64) * in_frame)
-    values = np.split(parts["frame_values"], ends[:-1]) if len(widths) else []
-    frames = tuple(
-        MassFrame(int(step), flat.reshape(*rows, -1))
-        for step, flat in zip(parts["frame_steps"], values, strict=True)
-    )
-    columns = {name: parts[name] for name in _COLUMNS}
-    return cls(**columns, frames=frames, evicted_by_head=by_head, manifest=manifest)
-
-
-def _within(values: IntArray, low: int, high: int) -> bool:
-    return values.size == 0 or bool(values.min() >= low and values.max() < high)

@@ -18,6 +18,8 @@ from lacache_core.trace import (
     last_of_heads,
 )
 
+MAX_FRAME_BYTES = 64 << 20
+
 
 class TraceBuilder:
     """Collects ``StepEvent`` after ``StepEvent`` into a ``Trace``.
@@ -28,14 +30,23 @@ class TraceBuilder:
         ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows; or
         ``int32[L, H]`` where the heads of a layer follow patterns of their own.
     max_frames
-        How many attention frames to keep at most; when there are more, every second one goes and
-        from then on only every second one is taken, so they stay evenly spread.
+    max_frames, max_frame_bytes
+        How many attention frames, and how many bytes of them, to keep at most; when there are more,
+        every second one goes and from then on only every second one is taken, so they stay evenly
+        spread.
     """
 
-    def __init__(self, row_of_layer: IntArray, *, max_frames: int = 512) -> None:
+    def __init__(
+        self,
+        row_of_layer: IntArray,
+        *,
+        max_frames: int = 512,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
         self._row_of_layer = np.asarray(row_of_layer, dtype=np.int32)
         self._patterns = int(self._row_of_layer.max()) + 1
-        self._max_frames = max_frames
+        self._max_frames, self._max_frame_bytes = max_frames, max_frame_bytes
+        self._frame_bytes = 0
         self._frame_stride = 1
         self._frames: list[MassFrame] = []
         self._evicted = np.empty((self._patterns, 0), dtype=np.int32)
@@ -50,9 +61,21 @@ class TraceBuilder:
     def num_steps(self) -> int:
         return len(self._seen)
 
-    def evicted_rows(self, tokens: int) -> IntArray:
-        """``evicted_at`` of the first tokens by pattern instead of by layer: ``int32[P, T]``."""
-        return self._evicted[:, :tokens]
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the run takes so far."""
+        per_token, per_compaction, per_step = (
+            3 * 4,
+            8 * 32,
+            2 * 128,
+        )  # the lists hold Python objects
+        return (
+            self._evicted.nbytes
+            + self._frame_bytes
+            + per_token * (self._seen[-1] if self._seen else 0)
+            + per_compaction * len(self._compactions)
+            + per_step * len(self._seen)
+        )
 
     def add(self, event: StepEvent) -> None:
         """Take in the next event of the run; events come in order."""
@@ -73,9 +96,17 @@ class TraceBuilder:
         )
         if event.mass is not None and step % self._frame_stride == 0:
             self._frames.append(MassFrame(step, event.mass.astype(np.float16)))
-            if len(self._frames) > self._max_frames:
-                self._frame_stride *= 2
-                self._frames = [f for f in self._frames if f.step % self._frame_stride == 0]
+            self._frame_bytes += self._frames[-1].mass.nbytes
+            self._thin()
+
+    def _thin(self) -> None:
+        """Keep frames within their limits; the first one always stays."""
+        while len(self._frames) > 1 and (
+            len(self._frames) > self._max_frames or self._frame_bytes > self._max_frame_bytes
+        ):
+            self._frame_stride *= 2
+            self._frames = [f for f in self._frames if f.step % self._frame_stride == 0]
+            self._frame_bytes = sum(f.mass.nbytes for f in self._frames)
 
     def _reserve(self, tokens: int) -> None:
         have = self._evicted.shape[1]

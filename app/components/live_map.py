@@ -1,29 +1,34 @@
 """The live map as a Gradio component: one element that is never replaced, fed by its value.
 
 What it draws with lies in ``assets/js`` and is imported by the browser as it stands; the messages
-that it takes are described in docs/live-map.md. The app must have named ``ASSETS`` as a static path
-(``gr.set_static_paths``), and its style sheets (``app.theme.css_paths``) go to ``launch``.
-
+that it takes, and what it asks for in return, are described in docs/live-map.md. The app must have
+named ``ASSETS`` as a static path (``gr.set_static_paths``), and its style sheets
+(``app.theme.css_paths``) go to ``launch``.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from app.components.module import module_html
+from app.runner import describe_problem
+from app.runs import MAX_OPEN_BYTES, Kept, Runs
+from app.snapshot import Message, as_text
+from lacache_core.errors import LaCacheError
+from lacache_core.manifest import Manifest
 
-_OPTIONS = """{
-    onGap: (run) => (server && server.snapshot ? server.snapshot(run) : Promise.resolve(null)),
-}"""
+LOG = logging.getLogger(__name__)
+
+_ASK = "(...given) => (server && server.NAME ? server.NAME(...given) : Promise.resolve(null))"
 
 
-def live_map(
-    snapshot: Callable[[str], dict[str, Any] | None] | None = None, **options: Any
-) -> gr.HTML:
-    """The component.
+def live_map(snapshot: Callable[[str], Message | None] | None = None, **options: Any) -> gr.HTML:
+    """The component alone.
 
     Parameters
     ----------
@@ -33,13 +38,88 @@ def live_map(
     options
         Anything else that ``gr.HTML`` takes, such as ``elem_id``.
     """
-    functions: list[Callable[..., Any]] = []
-    if snapshot is not None:
-        given = snapshot
+    functions = [] if snapshot is None else [_named("snapshot", snapshot)]
+    return module_html(
+        "instrument.js", options=f"{{ onGap: {_ask('snapshot')} }}", functions=functions, **options
+    )
 
-        def snapshot_of_run(run: str) -> dict[str, Any] | None:
-            return given(run)
 
-        snapshot_of_run.__name__ = "snapshot"  # the name under which the browser calls it
-        functions.append(snapshot_of_run)
-    return module_html("instrument.js", options=_OPTIONS, functions=functions, **options)
+def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
+    """The component with recorded runs, opening and exporting; shows the first recording at once.
+
+    Parameters
+    ----------
+    runs
+        What it shows and exports.
+    options
+        Anything else that ``gr.HTML`` takes, such as ``elem_id``.
+    """
+    kept = runs.recordings()
+    offered = [_offer(run) for run in kept]
+
+    def open_file(given: list[str]) -> Message:
+        """A saved trace: ``[file name, base64]``."""
+        return _answer(lambda: runs.open(str(given[0]), str(given[1])))
+
+    def export_run(given: list[str]) -> Message:
+        """A run as a file: ``[run, kind]``."""
+        found = _answer(lambda: runs.export(given[0], given[1]))
+        return found or {"problem": "The server no longer has this run. Please run it again."}
+
+    mount_options = f"""{{
+      onGap: {_ask("snapshot")},
+      onOpen: {_ask("snapshot")},
+      onOpenFile: {_ask("open_file")},
+      onExport: {_ask("export_run")},
+      recordings: {json.dumps(offered)},
+      maxFileBytes: {MAX_OPEN_BYTES},
+    }}"""
+    return module_html(
+        "instrument.js",
+        value=as_text(kept[0].snapshot()) if kept else None,
+        options=mount_options,
+        functions=[
+            _named("snapshot", runs.snapshot),
+            _named("open_file", open_file),
+            _named("export_run", export_run),
+        ],
+        **options,
+    )
+
+
+def _offer(run: Kept) -> dict[str, Any]:
+    """A recording as the menu and the tour need it before they open it."""
+    manifest = Manifest.of(run.kept)
+    return {
+        "id": run.id,
+        "label": manifest.title,
+        "about": manifest.about,
+        "policy": manifest.policy,
+        "fact": manifest.fact is not None,
+    }
+
+
+def _ask(name: str) -> str:
+    """JavaScript of a function that asks the server's function of that name."""
+    return _ASK.replace("NAME", name)
+
+
+def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function under the name by which the browser calls it."""
+
+    def named(given: Any) -> Any:
+        return function(given)
+
+    named.__name__ = name
+    return named
+
+
+def _answer(work: Callable[[], Any]) -> Any:
+    """The result, or what went wrong in one sentence for whoever asked."""
+    try:
+        return work()
+    except LaCacheError as error:
+        return {"problem": str(error)}
+    except Exception as error:
+        LOG.exception("a request of the live map failed")
+        return {"problem": describe_problem(error)}

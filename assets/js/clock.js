@@ -71,6 +71,12 @@ export class Clock {
     if (compactions[by]) this.view.setClock(compactions[by].step);
   }
 
+  /** So many steps on or back. */
+  by(steps) {
+    this.stop();
+    if (this.store.steps) this.view.setClock(this.view.clock + steps);
+  }
+
   followOrHold() {
     this.stop();
     if (this.view.following && this.store.running) this.view.hold();

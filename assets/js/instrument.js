@@ -1,12 +1,12 @@
 // The live map as a whole: builds its parts inside one element and feeds them.
 //
-//   const instrument = mount(element, { onGap });   // element stays, its content is ours
-//   instrument.receive(message);                    // docs/live-map.md
+//   const instrument = mount(element, options);   // element stays, its content is ours
+//   instrument.receive(message);                  // messages and options: docs/live-map.md
 //
-// `onGap(run, take)` returns a promise of a snapshot of that run or of null, or calls `take`. For tests and the curious,
-// `element.__lacache` is the instrument: see `stats`.
+// For tests and the curious, `element.__lacache` is the instrument: see `stats`.
 
 import { Clock } from "./clock.js";
+import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
 import { button, el, throttled } from "./dom.js";
 import { Figures } from "./figures.js";
@@ -14,7 +14,11 @@ import { helpButton, listen } from "./keys.js";
 import { Legend } from "./legend.js";
 import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
+import { Runs } from "./runs.js";
 import { RunStore } from "./store.js";
+import { Switches } from "./switches.js";
+import { TokenPanel } from "./token.js";
+import { Tour } from "./tour.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
@@ -35,15 +39,19 @@ export function mount(element, options = {}) {
 }
 
 class Instrument {
-  constructor(element, { onGap = async () => null } = {}) {
-    Object.assign(this, { element, onGap, applied: 0, gaps: 0, applyMs: [] });
+  constructor(element, options) {
+    const { onGap = async () => null } = options;
+    Object.assign(this, { element, options, onGap, applied: 0, gaps: 0, applyMs: [] });
     this.store = new RunStore();
     this.view = new View(this.store);
     this.#build();
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
       this.words.update();
-      this.compactions.update();
+      setTimeout(() => { // so that a frame can go in between
+        this.compactions.update();
+        this.closeup.update();
+      });
     }, SLOW_MS);
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
     this.#watchTheme();
@@ -54,6 +62,8 @@ class Instrument {
 
   #build() {
     const { store, view } = this;
+    this.runs = new Runs(this, this.options);
+    this.tour = new Tour(this, this.runs);
     this.chip = el("span", { className: "lc-chip" });
     this.message = el("span", { className: "lc-message" });
     this.message.setAttribute("role", "status");
@@ -74,7 +84,9 @@ class Instrument {
       button("plus", "Zoom in", () => view.zoom(0.5, this.#centre())),
       button("All", "Show the whole run (Home)", () => view.fit()),
     );
-    const toolbar = el("div", { className: "lc-toolbar" }, modes, el("div", { className: "lc-group" }, zoom, helpButton()));
+    this.switches = new Switches(view);
+    const shown = el("div", { className: "lc-shown" }, modes, ...this.switches.nodes);
+    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, helpButton(), ...this.runs.nodes));
 
     const legend = el("div", { className: "lc-legend" });
     this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
@@ -90,11 +102,13 @@ class Instrument {
     const note = el("p", { className: "lc-note" }, "Held by no layer ", scale, " all layers");
     const words = el("section", { className: "lc-words" }, el("h3", { textContent: "The text" }), note);
     const list = el("section", { className: "lc-compactions" }, el("h3", { textContent: "Compactions" }));
+    const closeup = el("section", { className: "lc-closeup" });
+    const token = el("section", { className: "lc-token-panel" });
     this.element.classList.add("lc");
     this.element.replaceChildren(
-      el("div", { className: "lc-status" }, this.chip, this.message, this.setup),
-      figures, toolbar, stage, clock, readout,
-      el("div", { className: "lc-columns" }, words, list), this.summary,
+      el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
+      this.runs.caption, figures, toolbar, this.tour.card, stage, clock, readout,
+      el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
     this.map = new MapView(this.canvas, store, view);
@@ -104,6 +118,8 @@ class Instrument {
     this.readout = new Readout(readout, store, view);
     this.words = new Words(words, store, view);
     this.compactions = new Compactions(list, store, view);
+    this.closeup = new Closeup(closeup, store, view);
+    this.token = new TokenPanel(token, store, view);
   }
 
   /** Takes a message in: the one way by which data comes. */
@@ -124,14 +140,20 @@ class Instrument {
     if (this.applyMs.length > MEASURED) this.applyMs.splice(0, MEASURED / 2);
   }
 
+  /** Shows a run that somebody chose, even one that was left before. */
+  show(snapshot) {
+    this.store.past.delete(snapshot.run);
+    this.receive(snapshot);
+  }
+
   /** Asks for a snapshot, one request at a time, until the run is whole again or gone. */
   async #fetch(run) {
     if (this.fetching) return;
     this.fetching = true;
     this.gaps++;
     try {
-      const take = (snapshot) => snapshot && this.receive(snapshot);
-      take(await this.onGap(run, take));
+      const snapshot = await this.onGap(run);
+      if (snapshot) this.receive(snapshot);
     } catch {
       // The server did not answer; the next message asks again.
     }
@@ -143,7 +165,7 @@ class Instrument {
     const { store, view, map } = this;
     return {
       applied: this.applied, gaps: this.gaps, run: store.run, seq: store.seq, steps: store.steps,
-      tokens: store.length, compactions: store.compactions.length, mode: view.mode, clock: view.clock,
+      tokens: store.length, compactions: store.compactions.length, mode: view.mode, axis: view.axis, clock: view.clock,
       following: view.following, range: view.visible, zoomed: view.range !== null, locked: view.locked,
       drawn: map.drawn, drawMs: map.drawMs.slice(), applyMs: this.applyMs.slice(),
     };
@@ -154,6 +176,7 @@ class Instrument {
     if (what === "mode") this.#chrome();
     if (what === "range") return;
     this.readout.update();
+    this.token.update();
     if (what === "clock") {
       this.clock.update();
       this.figures.update();
@@ -169,6 +192,7 @@ class Instrument {
     this.figures.update();
     if (this.view.focus || !this.store.steps || !this.readoutShown) this.readout.update();
     this.readoutShown = this.store.steps > 0;
+    this.token.update();
     this.slowly();
     if (this.store.steps) this.summarise();
   }
@@ -178,13 +202,19 @@ class Instrument {
     for (const node of this.modeButtons) {
       node.setAttribute("aria-pressed", String(node.dataset.mode === view.mode));
     }
+    this.switches.update();
     this.legend.update();
+    this.runs.update();
+    this.tour.update();
     const { name, message } = store.state;
-    this.chip.dataset.state = name;
-    set(this.chip, CHIPS[name] || "Ready");
+    const kept = this.runs.chip; // a recorded or opened run says so
+    this.chip.dataset.state = kept ? "kept" : name;
+    set(this.chip, kept || CHIPS[name] || "Ready");
+    this.chip.title = this.setup.title = this.runs.provenance;
     set(this.message, withoutLabel(message || "", CHIPS[name]));
     const { label, budget, model } = store.setup;
-    set(this.setup, label ? [label, budget ? `budget ${budget}` : "no budget", model].join(" · ") : "");
+    const said = [label, budget ? `budget ${budget}` : "no budget", model, this.runs.day];
+    set(this.setup, label ? said.filter(Boolean).join(" · ") : "");
     this.empty.hidden = store.length > 0;
     set(this.empty, store.running
       ? "Starting: the first tokens are on their way."
@@ -227,7 +257,8 @@ class Instrument {
 
   #centre() {
     const { focus, visible } = this.view;
-    return focus ? focus.token + 0.5 : (visible[0] + visible[1]) / 2;
+    const at = focus ? this.view.columnOf(focus.token, focus.layer ?? 0) : -1;
+    return at < 0 ? (visible[0] + visible[1]) / 2 : at + 0.5;
   }
 
   #actions() {
@@ -247,8 +278,14 @@ class Instrument {
       " ": () => clock.toggle(),
       "[": () => clock.jump(-1),
       "]": () => clock.jump(1),
+      "<": () => this.closeup.go(-1),
+      ">": () => this.closeup.go(1),
+      ",": () => clock.by(-1),
+      ".": () => clock.by(1),
       l: () => clock.followOrHold(),
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
+      x: () => this.switches.toggleAxis(),
+      a: () => this.switches.toggleQueries(),
       Escape: () => view.lock(null),
     };
   }

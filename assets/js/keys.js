@@ -1,15 +1,20 @@
 // The keyboard, and the button that lists what its keys do.
 
-import { button, el } from "./dom.js";
+import { el } from "./dom.js";
+import { menu } from "./menu.js";
 
 const LIST = [
   ["← → ↑ ↓", "move the cell (on the map)"],
   ["+  −", "zoom in, out"],
   ["Home", "show the whole run"],
   ["Space", "play or pause"],
+  [",  .", "one step back, on"],
   ["[  ]", "previous, next compaction"],
+  ["<  >", "the same, one by one within a step"],
   ["L", "follow the newest step"],
   ["M", "change what the map shows"],
+  ["X", "by text or by cache slot"],
+  ["A", "attention: last query, all so far"],
   ["Esc", "unlock the cell"],
 ];
 const MOUSE = "Wheel zooms, dragging selects a stretch or pans, a double click shows all.";
@@ -35,23 +40,5 @@ export function helpButton() {
     el("dt", {}, ...keys.split(/\s+/).map((k) => el("kbd", { textContent: k }))),
     el("dd", { textContent: what }),
   ]));
-  const panel = el("div", { className: "lc-panel", hidden: true }, list, el("p", { textContent: MOUSE }));
-  panel.id = `lc-keys-${Math.random().toString(36).slice(2)}`;
-  const show = (open) => {
-    panel.hidden = !open;
-    opener.setAttribute("aria-expanded", String(open));
-  };
-  const opener = button("?", "Keys and gestures", () => show(panel.hidden));
-  opener.setAttribute("aria-controls", panel.id);
-  const box = el("div", { className: "lc-help" }, opener, panel);
-  box.addEventListener("focusout", (event) => {
-    if (!box.contains(event.relatedTarget)) show(false);
-  });
-  box.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || panel.hidden) return;
-    event.stopPropagation();
-    show(false);
-  });
-  show(false);
-  return box;
+  return menu("?", "Keys and gestures", el("div", {}, list, el("p", { textContent: MOUSE }))).box;
 }

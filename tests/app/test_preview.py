@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app import preview
+from lacache_core.errors import ModelUnavailableError
 from lacache_core.ladder import LadderConfig, retained
 from lacache_core.policies import LaCache
 
@@ -77,3 +78,8 @@ def test_an_impossible_combination_says_why_at_once():
     assert "span = 35" in said and "less than the model's 30 layers" in said
     said = preview.preview_message({"policy": "lacache", "budget": 30, "span": 15}, 500)["problem"]
     assert "budget = 30" in said and "35 or more" in said
+
+
+def test_a_model_of_unknown_layers_is_not_loaded_for_a_preview():
+    with pytest.raises(ModelUnavailableError, match="How many layers 'some/model' has"):
+        preview.preview_facts({"model": "some/model"}, 100)

@@ -61,7 +61,7 @@ def test_wheel_drag_buttons_and_keys_zoom_and_home_shows_all(live):
     page.mouse.wheel(0, -300)
     live.settle(60)
     assert width() < 200
-    under = page.evaluate("(x) => I.map.tokenAt(x - I.canvas.getBoundingClientRect().x)", x)
+    under = page.evaluate("(x) => I.map.columnAt(x - I.canvas.getBoundingClientRect().x)", x)
     assert under == pytest.approx(130, abs=1)  # what is under the pointer stays there
     page.mouse.dblclick(x, y)
     assert width() == 270
@@ -222,8 +222,8 @@ def test_no_more_columns_than_pixels_and_every_token_in_one(live):
     found = live.page.evaluate(
         """() => { const { raster, plot } = I.map; const n = raster.used;
           return [raster.canvas.width, plot.width * devicePixelRatio,
-            Array.from(raster.tokensFrom.slice(0, n)),
-            Array.from(raster.tokensTo.slice(0, n))]; }"""
+            Array.from(raster.from.slice(0, n)),
+            Array.from(raster.to.slice(0, n))]; }"""
     )
     columns, pixels, starts, ends = found
     assert columns <= pixels + 1

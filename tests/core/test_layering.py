@@ -14,9 +14,19 @@ CORE = ROOT / "lacache_core"
 LAYERS = [
     {"errors"},
     {"plan"},
-    {"ladder", "trace"},
-    {"policies", "settings", "trace_builder"},
-    {"models", "embedded", "rope", "buffers", "attention", "text", "sampling"},
+    {"ladder", "trace", "trace_file"},
+    {"policies", "settings", "trace_builder", "manifest"},
+    {
+        "models",
+        "checkpoint",
+        "devices",
+        "embedded",
+        "rope",
+        "buffers",
+        "attention",
+        "text",
+        "sampling",
+    },
     {"contents"},
     {"cache"},
     {"engine"},
@@ -45,7 +55,9 @@ def test_core_imports_point_down(file):
             assert RANK[name.split(".")[1]] <= RANK[own], f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["ladder", "trace", "plan", "errors", "policies", "settings"])
+@pytest.mark.parametrize(
+    "module", ["ladder", "trace", "plan", "errors", "policies", "settings", "manifest"]
+)
 def test_needs_no_torch(module):
     code = f"import sys, lacache_core.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

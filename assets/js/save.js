@@ -1,0 +1,66 @@
+// Files made in the browser: a picture of the map, and the compactions as a table.
+
+import { count } from "./dom.js";
+import { paint } from "./paint.js";
+
+const SHARPNESS = 2; // pixels of the picture for one on the page, at least
+
+/** Hands a file to the person at the screen. */
+export function download(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** A file name of letters, digits and hyphens alone, whatever the run says of itself. */
+export function fileName(store, ending) {
+  const words = `lacache ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}`;
+  return `${words.toLowerCase().match(/[a-z0-9]+/g).join("-").slice(0, 80)}.${ending}`;
+}
+
+const COLUMNS = ["step", "tokens_seen", "first_entry", "group_width", "kept_width", "freed", "cursor", "restart_pass"];
+
+/** The compactions as a table; steps and tokens are counted from 1, as on the screen. */
+export function compactionsCsv(store) {
+  const rows = store.compactions.map((c) => [
+    c.step + 1, c.seen, c.start, c.width, c.kept, c.width - c.kept, c.cursor, Number(c.restart),
+  ]);
+  return [COLUMNS, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
+}
+
+/** The map as it stands, with what it shows above it and its legend: a promise of a PNG. */
+export function picture(instrument) {
+  const { store, view, element } = instrument;
+  const stage = element.querySelector(".lc-stage");
+  const box = stage.getBoundingClientRect();
+  const style = getComputedStyle(element);
+  const colour = (name) => style.getPropertyValue(`--lc-${name}`).trim();
+  const ratio = Math.max(SHARPNESS, window.devicePixelRatio || 1);
+  const head = 58, foot = 30;
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(box.width * ratio);
+  canvas.height = Math.round((box.height + head + foot) * ratio);
+  const g = canvas.getContext("2d");
+  g.scale(ratio, ratio);
+  g.fillStyle = colour("panel");
+  g.fillRect(0, 0, box.width, box.height + head + foot);
+  const line = (text, y, size, weight, name) => {
+    g.font = `${weight} ${size}px ${style.fontFamily}`;
+    g.fillStyle = colour(name);
+    g.textBaseline = "alphabetic";
+    g.fillText(text, 14, y, box.width - 28);
+  };
+  const { setup } = store;
+  const what = [setup.label, setup.budget ? `budget ${count(setup.budget)}` : "no budget", setup.model];
+  line(setup.title || what.join(" · "), 26, 17, 650, "text");
+  const at = `step ${count(view.clock + 1)} of ${count(store.steps)}, ${count(store.seen(view.clock))} tokens seen`;
+  line(setup.title ? [...what, at].join(" · ") : at, 46, 12, 400, "muted");
+  g.save();
+  g.translate(-box.left, head - box.top);
+  paint(g, stage);
+  g.restore();
+  line("One row a layer, one column a token. LaCache explorer", box.height + head + 20, 11, 400, "muted");
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
