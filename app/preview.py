@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from app.runner import check
-from lacache_core.errors import LaCacheError, ModelUnavailableError, UnsupportedOperationError
+from lacache_core.errors import (
+    LaCacheError,
+    ModelUnavailableError,
+    UnsupportedOperationError,
+)
 from lacache_core.policies import Arrival, Planner
 from lacache_core.settings import RunSettings
 
@@ -34,7 +38,7 @@ def preview_facts(values: Mapping[str, Any], tokens_seen: int) -> Facts:
     ModelUnavailableError
         When the model's number of layers is not known yet.
     UnsupportedOperationError
-        When the policy decides by attention, which takes a model.
+        When the policy decides by attention, which takes a model that runs.
     """
     return _preview(values, tokens_seen)[0]
 

@@ -112,11 +112,11 @@ class Trace:
         ``int32[n, 7]``: the columns of ``Compaction``.
     frames
         Attention of some steps.
+    manifest
+        Settings, model, versions, texts: anything JSON can hold.
     evicted_by_head
         ``int32[L, H, T]``: the same as ``evicted_at`` by key-value head; None under policies that
         treat all heads of a layer alike.
-    manifest
-        Settings, model, versions, texts: anything JSON can hold.
     """
 
     token_ids: IntArray
@@ -127,8 +127,8 @@ class Trace:
     seconds: FloatArray
     compactions: IntArray
     frames: tuple[MassFrame, ...] = ()
-    evicted_by_head: IntArray | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    evicted_by_head: IntArray | None = None
 
     @property
     def num_layers(self) -> int:
@@ -158,9 +158,17 @@ class Trace:
 
         ``int32[L, H, held]`` where heads may hold different tokens.
         """
-        evicted = self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
-        held = self._held(evicted, step)
+        held = self._held(self.evicted_rows, step)
         return np.nonzero(held)[-1].reshape(*held.shape[:-1], -1).astype(np.int32)
+
+    def entries_at(self, step: int) -> int:
+        """Entries per layer after ``step``; every layer, and every head, holds equally many."""
+        return self.positions_at(step).shape[-1] if self.num_layers else 0
+
+    @property
+    def evicted_rows(self) -> IntArray:
+        """``evicted_at`` as finely as it is known: ``[L, T]``, or ``[L, H, T]``."""
+        return self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
 
     def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
         gone = (evicted_at != HELD) & (evicted_at <= step)
@@ -183,27 +191,32 @@ class Trace:
     def until(self, steps: int) -> Trace:
         """The run as it was after its first ``steps`` steps."""
         tokens = int(self.seen[steps - 1]) if steps > 0 else 0
+
+        def then(evicted_at: IntArray) -> IntArray:
+            evicted = evicted_at[..., :tokens]
+            return np.where(evicted < steps, evicted, HELD).astype(np.int32)
+
+        by_head = self.evicted_by_head
         return Trace(
             token_ids=self.token_ids[:tokens],
             joined_at=self.joined_at[:tokens],
             nll=self.nll[:tokens],
-            evicted_at=_until(self.evicted_at, steps, tokens),
+            evicted_at=then(self.evicted_at),
             seen=self.seen[:steps],
             seconds=self.seconds[:steps],
             compactions=self.compactions[self.compactions[:, 0] < steps],
             frames=tuple(f for f in self.frames if f.step < steps),
-            evicted_by_head=_until(self.evicted_by_head, steps, tokens),
             manifest=self.manifest,
+            evicted_by_head=None if by_head is None else then(by_head),
         )
 
     @property
     def nbytes(self) -> int:
         """Bytes that the arrays take."""
-        columns = (self.token_ids, self.joined_at, self.nll, self.evicted_at, self.seen)
-        total = sum(column.nbytes for column in columns)
-        total += self.seconds.nbytes + self.compactions.nbytes
-        total += sum(frame.mass.nbytes for frame in self.frames)
-        return total + (0 if self.evicted_by_head is None else self.evicted_by_head.nbytes)
+        arrays: list[npt.NDArray[Any]] = [self.token_ids, self.joined_at, self.nll]
+        arrays += [self.evicted_rows, self.seen, self.seconds, self.compactions]
+        arrays += [frame.mass for frame in self.frames]
+        return sum(array.nbytes for array in arrays)
 
     def save(self, file: str | Path | IO[bytes]) -> None:
         """Write as compressed ``.npz`` with a JSON manifest and a digest; no pickle."""
@@ -238,14 +251,6 @@ class Trace:
         buffer = io.BytesIO()
         self.save(buffer)
         return buffer.getvalue()
-
-
-def _until(evicted: IntArray | None, steps: int, tokens: int) -> Any:
-    """Eviction steps ``[..., T]`` as they stood after ``steps`` steps; None stays None."""
-    if evicted is None:
-        return None
-    part = evicted[..., :tokens]
-    return np.where(part < steps, part, HELD).astype(np.int32)
 
 
 def last_of_heads(by_head: IntArray) -> IntArray:

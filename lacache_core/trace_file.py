@@ -34,7 +34,7 @@ _COLUMNS: dict[str, tuple[type, int]] = {
     "token_ids": (np.int32, 1),
     "joined_at": (np.int32, 1),
     "nll": (np.float32, 1),
-    "evicted_at": (np.int32, 2),
+    "evicted_at": (np.int32, 2),  # by layer, or by layer and head: see HEADS
     "seen": (np.int32, 1),
     "seconds": (np.float32, 1),
     "compactions": (np.int32, 2),
@@ -44,9 +44,10 @@ _FRAMES: dict[str, tuple[type, int]] = {
     "frame_widths": (np.int32, 1),
     "frame_values": (np.float16, 1),
 }
-BY_HEAD = "evicted_by_head"
-"""A part that only traces of policies have whose heads differ."""
-_ARRAYS = {**_COLUMNS, **_FRAMES, BY_HEAD: (np.int32, 3)}
+HEADS = "heads"
+"""In the manifest of a file: how many rows of ``evicted_at`` and of a frame a layer has, when its
+heads held different tokens; left out when it has one."""
+_ARRAYS = {**_COLUMNS, **_FRAMES}
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -67,17 +68,18 @@ def write(trace: Trace, file: str | Path | IO[bytes]) -> None:
     """Write a trace; see ``Trace.save``."""
     frames = trace.frames
     parts: Parts = {name: getattr(trace, name) for name in _COLUMNS}
+    parts["evicted_at"] = trace.evicted_rows.reshape(-1, trace.num_tokens)
     parts["frame_steps"] = np.array([f.step for f in frames], dtype=np.int32)
     parts["frame_widths"] = np.array([f.mass.shape[-1] for f in frames], dtype=np.int32)
     parts["frame_values"] = np.concatenate(
         [np.empty(0, np.float16), *(f.mass.ravel() for f in frames)]
     )
-    if trace.evicted_by_head is not None:
-        parts[BY_HEAD] = trace.evicted_by_head
     manifest = {**trace.manifest, "format": FORMAT}
+    if trace.evicted_by_head is not None:
+        manifest[HEADS] = trace.evicted_by_head.shape[1]
     manifest["digest"] = _digest(parts, manifest)
     parts["manifest"] = np.array(json.dumps(manifest))
-    np.savez_compressed(file, allow_pickle=False, **parts)
+    np.savez_compressed(file, **parts)  # type: ignore[arg-type]
 
 
 def read(
@@ -169,8 +171,6 @@ def _digest(parts: Parts, manifest: Mapping[str, Any]) -> str:
     """SHA-256 over every part's name, type, shape and bytes, and over the manifest."""
     found = hashlib.sha256()
     for name, (dtype, _) in _ARRAYS.items():
-        if name == BY_HEAD and name not in parts:
-            continue
         values = np.ascontiguousarray(parts[name], dtype=np.dtype(dtype).newbyteorder("<"))
         found.update(f"{name} {np.dtype(dtype).name} {values.shape}\n".encode())
         found.update(values.tobytes())
@@ -183,8 +183,6 @@ def _digest(parts: Parts, manifest: Mapping[str, Any]) -> str:
 def _check(parts: Parts) -> None:
     """Every part against the others; the first that does not fit is named."""
     for name, (dtype, ndim) in _ARRAYS.items():
-        if name == BY_HEAD and name not in parts:
-            continue
         if name not in parts:
             raise DamagedTraceError(f"The trace has no part {name!r}.")
         if parts[name].dtype != dtype or parts[name].ndim != ndim:
@@ -194,7 +192,6 @@ def _check(parts: Parts) -> None:
         ("joined_at", _joined_fits),
         ("nll", _nll_fits),
         ("evicted_at", _evicted_fits),
-        (BY_HEAD, _heads_fit),
         ("seconds", _seconds_fit),
         ("compactions", _compactions_fit),
         ("frame_steps", _frame_steps_fit),
@@ -220,34 +217,14 @@ def _nll_fits(p: Parts) -> bool:
     return p["nll"].shape == p["token_ids"].shape and not bool(np.isinf(p["nll"]).any())
 
 
-def _rows(p: Parts) -> npt.NDArray[np.int32]:
-    """Eviction steps ``[rows, T]``: a row for every layer, or for every head where heads differ."""
-    evicted = p.get(BY_HEAD, p["evicted_at"])
-    return evicted.reshape(math.prod(evicted.shape[:-1]), evicted.shape[-1])
-
-
 def _evicted_fits(p: Parts) -> bool:
-    return _steps_fit(p, p["evicted_at"]) and (BY_HEAD in p or _equally_many(p, p["evicted_at"]))
-
-
-def _heads_fit(p: Parts) -> bool:
-    if BY_HEAD not in p:
-        return True
-    heads, rows = p[BY_HEAD], _rows(p)
-    fits = heads.shape[1] > 0 and _steps_fit(p, rows) and _equally_many(p, rows)
-    return fits and np.array_equal(last_of_heads(heads), p["evicted_at"])
-
-
-def _steps_fit(p: Parts, evicted: npt.NDArray[np.int32]) -> bool:
-    """No token goes before it came, or after the run."""
-    if evicted.shape[1] != p["token_ids"].size or not _within(evicted, HELD, p["seen"].size):
+    """No token goes before it came, and all layers hold equally many after every step."""
+    evicted, steps = p["evicted_at"], p["seen"].size
+    if evicted.shape[1] != p["token_ids"].size or not _within(evicted, HELD, steps):
         return False
-    return bool(((evicted == HELD) | (evicted >= p["joined_at"])).all())
-
-
-def _equally_many(p: Parts, evicted: npt.NDArray[np.int32]) -> bool:
-    """All rows hold equally many after every step."""
-    drops = [_drops(row, p["seen"].size) for row in evicted]
+    if not bool(((evicted == HELD) | (evicted >= p["joined_at"])).all()):
+        return False
+    drops = [_drops(row, steps) for row in evicted]
     return all(np.array_equal(drops[0], others) for others in drops[1:])
 
 
@@ -281,14 +258,14 @@ def _frame_widths_fit(p: Parts) -> bool:
     widths, at = p["frame_widths"], p["frame_steps"]
     if not p["evicted_at"].shape[0]:
         return not widths.size
-    gone = np.cumsum(_drops(_rows(p)[0], p["seen"].size))
+    gone = np.cumsum(_drops(p["evicted_at"][0], p["seen"].size))
     before = np.concatenate([[0], gone])[at]
     return bool(np.array_equal(widths, p["seen"][at] - before))
 
 
 def _frame_values_fit(p: Parts) -> bool:
-    values, rows = p["frame_values"], len(_rows(p))
-    right = int(p["frame_widths"].astype(np.int64).sum()) * rows == values.size
+    values, layers = p["frame_values"], p["evicted_at"].shape[0]
+    right = int(p["frame_widths"].astype(np.int64).sum()) * layers == values.size
     return right and bool(((values >= 0) & (values <= 1.01)).all())
 
 
@@ -297,13 +274,20 @@ def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
 
 
 def _assemble(parts: Parts, manifest: dict[str, Any]) -> Trace:
-    by_head = parts.get(BY_HEAD)
-    shape = parts["evicted_at"].shape[:1] if by_head is None else by_head.shape[:2]
-    ends = np.cumsum(parts["frame_widths"].astype(np.int64) * math.prod(shape))
+    rows = parts["evicted_at"].shape[0]
+    heads = manifest.pop(HEADS, None)
+    if heads is not None and (type(heads) is not int or heads < 1 or rows % heads):
+        raise DamagedTraceError(f"The trace's {HEADS!r} does not fit its other parts.")
+    shape = (rows,) if heads is None else (rows // heads, heads)
+    ends = np.cumsum(parts["frame_widths"].astype(np.int64) * rows)
     values = np.split(parts["frame_values"], ends[:-1]) if ends.size else []
     frames = tuple(
         MassFrame(int(step), flat.reshape(*shape, -1))
         for step, flat in zip(parts["frame_steps"], values, strict=True)
     )
     columns = {name: parts[name] for name in _COLUMNS}
-    return Trace(**columns, frames=frames, evicted_by_head=by_head, manifest=manifest)
+    by_head = None
+    if heads is not None:
+        by_head = columns["evicted_at"].reshape(*shape, -1)
+        columns["evicted_at"] = last_of_heads(by_head)
+    return Trace(**columns, frames=frames, manifest=manifest, evicted_by_head=by_head)

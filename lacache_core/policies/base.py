@@ -172,6 +172,8 @@ class Policy(Protocol):
 
 def one_row_per_head(num_layers: int, num_heads: int) -> IntArray:
     """``row_of_layer`` where every head of every layer follows a pattern of its own."""
+    if num_heads == 1:
+        return np.arange(num_layers, dtype=np.int32)
     return np.arange(num_layers * num_heads, dtype=np.int32).reshape(num_layers, num_heads)
 
 

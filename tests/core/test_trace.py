@@ -13,7 +13,7 @@ import pytest
 from lacache_core.errors import DamagedTraceError
 from lacache_core.ladder import LadderConfig
 from lacache_core.plan import GroupCompaction
-from lacache_core.trace import StepEvent, Trace
+from lacache_core.trace import MassFrame, StepEvent, Trace, last_of_heads
 from lacache_core.trace_builder import TraceBuilder
 
 LAYERS = 6
@@ -155,14 +155,32 @@ def test_a_part_of_another_length_is_named(run, name):
         Trace.load(written(parts))
 
 
-def test_heads_that_do_not_fit_their_layer_are_named(run):
-    parts = parts_of(run[0])
-    for heads in (parts["evicted_at"][:, None] + 1, parts["evicted_at"][:, None, :-1]):
-        with pytest.raises(DamagedTraceError, match="'evicted_by_head'"):
-            Trace.load(written({**parts, "evicted_by_head": heads}))
-    one_head = replace(run[0], evicted_by_head=run[0].evicted_at[:, None])
-    right = Trace.load(io.BytesIO(one_head.to_bytes()))
-    assert (right.share_at(50) == run[0].held_at(50)).all()
+def test_heads_are_kept_apart_and_must_fit_their_layers(run):
+    """Six layers of one head each may be read as three of two."""
+    layers = run[0]
+    by_head = layers.evicted_at.reshape(3, 2, -1)
+    frames = tuple(MassFrame(f.step, f.mass.reshape(3, 2, -1)) for f in layers.frames)
+    trace = replace(
+        layers, evicted_at=last_of_heads(by_head), evicted_by_head=by_head, frames=frames
+    )
+    again = reload(trace)
+    assert (again.evicted_by_head == by_head).all()
+    assert (again.evicted_at == trace.evicted_at).all()
+    assert (again.frames[-1].mass == frames[-1].mass).all()
+    assert "heads" not in again.manifest
+    for step in (20, 89):
+        one_by_one = layers.held_at(step).reshape(3, 2, -1)
+        assert (again.share_at(step) == one_by_one.mean(axis=1)).all()
+        assert (again.held_at(step) == one_by_one.any(axis=1)).all()
+        assert (again.positions_at(step).reshape(6, -1) == layers.positions_at(step)).all()
+        assert again.entries_at(step) == layers.entries_at(step)
+        until = again.until(step + 1)
+        assert (until.share_at(step) == again.share_at(step)[:, : step + 1]).all()
+        assert (last_of_heads(until.evicted_by_head) == until.evicted_at).all()
+    for heads in (4, 0, "2", True, 2.0):
+        wrong = replace(layers, manifest={**layers.manifest, "heads": heads})
+        with pytest.raises(DamagedTraceError, match="'heads'"):
+            reload(wrong)
 
 
 def test_values_that_cannot_be_are_named(run):
