@@ -9,6 +9,7 @@ would be gigabytes.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,6 +170,12 @@ class Trace:
     def evicted_rows(self) -> IntArray:
         """``evicted_at`` as finely as it is known: ``[L, T]``, or ``[L, H, T]``."""
         return self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
+
+    @property
+    def flat_rows(self) -> IntArray:
+        """The same as ``[L, T]`` or ``[L * H, T]``."""
+        rows = self.evicted_rows
+        return rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
 
     def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
         gone = (evicted_at != HELD) & (evicted_at <= step)

@@ -68,7 +68,7 @@ def write(trace: Trace, file: str | Path | IO[bytes]) -> None:
     """Write a trace; see ``Trace.save``."""
     frames = trace.frames
     parts: Parts = {name: getattr(trace, name) for name in _COLUMNS}
-    parts["evicted_at"] = trace.evicted_rows.reshape(-1, trace.num_tokens)
+    parts["evicted_at"] = trace.flat_rows
     parts["frame_steps"] = np.array([f.step for f in frames], dtype=np.int32)
     parts["frame_widths"] = np.array([f.mass.shape[-1] for f in frames], dtype=np.int32)
     parts["frame_values"] = np.concatenate(
