@@ -68,7 +68,7 @@ function columnAxis(g, map) {
     if (!map.view.range) { // else the strip lies there
       const after = x + wide < plot.x + plot.width;
       g.textAlign = after ? "left" : "right";
-      g.fillText(after ? `${text} →` : `${text} from here`, after ? x - 4 : x + 4, plot.bottom + 23);
+      g.fillText(after ? `${text} →` : `↑ ${text}`, after ? x - 4 : Math.max(x + 4, wide + 12), plot.bottom + 23);
     }
   }
 }

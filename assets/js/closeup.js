@@ -20,7 +20,7 @@ export class Closeup {
     this.said = el("p", { className: "lc-note" });
     const head = el(
       "div", { className: "lc-head" },
-      el("div", {}, el("h3", { textContent: "A compaction, close up" }), this.said),
+      el("div", {}, el("h2", { textContent: "A compaction, close up" }), this.said),
       el("div", { className: "lc-group" }, this.previous, this.next),
     );
     this.strip = svg("svg", { class: "lc-strip", role: "img" });
@@ -28,7 +28,9 @@ export class Closeup {
     this.scroll = el("div", { className: "lc-scroll", tabIndex: 0 }, this.table);
     this.scroll.setAttribute("role", "region");
     this.scroll.setAttribute("aria-label", "What each layer kept of the group");
-    this.sentence = el("p", { className: "lc-sentence" });
+    this.sentence = el("div", { className: "lc-sentence", tabIndex: 0 }); // what is too long for it scrolls
+    this.sentence.setAttribute("role", "region");
+    this.sentence.setAttribute("aria-label", "The compaction in words");
     this.empty = el("p", { className: "lc-box-empty", textContent: EMPTY });
     this.box = el("div", { className: "lc-box" }, this.strip, this.scroll, this.sentence, this.empty);
     root.append(head, this.box);

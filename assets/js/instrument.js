@@ -14,6 +14,7 @@ import { helpButton, listen } from "./keys.js";
 import { Legend } from "./legend.js";
 import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
+import { watchRoom } from "./room.js";
 import { Runs } from "./runs.js";
 import { RunStore } from "./store.js";
 import { Switches } from "./switches.js";
@@ -100,11 +101,12 @@ class Instrument {
 
     const scale = el("i", { className: "lc-words-scale" });
     const note = el("p", { className: "lc-note" }, "Held by no layer ", scale, " all layers");
-    const words = el("section", { className: "lc-words" }, el("h3", { textContent: "The text" }), note);
-    const list = el("section", { className: "lc-compactions" }, el("h3", { textContent: "Compactions" }));
+    const words = el("section", { className: "lc-words" }, el("h2", { textContent: "The text" }), note);
+    const list = el("section", { className: "lc-compactions" }, el("h2", { textContent: "Compactions" }));
     const closeup = el("section", { className: "lc-closeup" });
     const token = el("section", { className: "lc-token-panel" });
     this.element.classList.add("lc");
+    this.resizing = watchRoom(this.element);
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
       this.runs.caption, figures, toolbar, this.tour.card, stage, clock, readout,

@@ -17,12 +17,12 @@ export class TokenPanel {
     this.said = el("p", { className: "lc-note" });
     const head = el(
       "div", { className: "lc-head" },
-      el("div", {}, el("h3", { textContent: "The token" }), this.said),
+      el("div", {}, el("h2", { textContent: "The token" }), this.said),
       el("div", { className: "lc-group" }, this.free),
     );
     this.face = el("p", { className: "lc-face" });
     this.facts = el("dl", { className: "lc-facts" });
-    this.lives = chart("Held by layer", "1", "");
+    this.lives = chart("Layers", "1", "");
     this.attention = chart("Attention", "100 %", "0.001 %");
     this.ends = el("p", { className: "lc-ends" }, el("span"), el("span"));
     this.full = el("div", { className: "lc-token" }, this.face, this.facts, this.lives.node, this.attention.node, this.ends);
@@ -86,7 +86,7 @@ export class TokenPanel {
     const { store } = this;
     const found = drops(store, token);
     if (!found.length) return "no layer dropped it";
-    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? "" : " dropped it"} at step ${count(step + 1)}`);
+    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? " at" : " dropped it at step"} ${count(step + 1)}`);
     const rest = found.slice(2).reduce((sum, [, layers]) => sum + layers, 0);
     return said.join(", ") + (rest ? `, ${rest} later` : "");
   }
@@ -114,9 +114,9 @@ export class TokenPanel {
     ]);
     let now = steps.length - 1;
     while (now >= 0 && steps[now] > view.clock) now--;
-    const said = [];
-    if (own) said.push(["line", `layer ${layer + 1}: ${now < 0 || Number.isNaN(own[now]) ? "none" : percent(own[now])}`]);
-    said.push(["mean", `mean of all: ${now < 0 ? "none" : percent(mean[now])}`]);
+    const amount = (values) => (now < 0 || Number.isNaN(values[now]) ? "none" : percent(values[now]).replace("under", "<"));
+    const said = [["mean", `mean: ${amount(mean)}`]];
+    if (own) said.unshift(["line", `layer ${layer + 1}: ${amount(own)}`]);
     attention.say(store.frames.length ? said : "not observed in this run");
   }
 }
