@@ -14,9 +14,9 @@ from gradio.events import api
 
 from app.feed import as_text
 from app.preview import DEFAULT_TOKENS, MOST_TOKENS, preview_facts
-from app.runner import RUNS, describe_problem, run_messages
+from app.runner import describe_problem, offered_models, run_messages
+from app.runs import RUNS
 from lacache_core import __version__
-from lacache_core.embedded import EMBEDDED_ID
 from lacache_core.errors import InvalidSettingError
 from lacache_core.policies import POLICIES
 from lacache_core.settings import RunSettings
@@ -42,6 +42,10 @@ def run(
     num_sink: float = _D["num_sink"],
     arrangement: str = _D["arrangement"],
     slack: float = _D["slack"],
+    recent_share: float = _D["recent_share"],
+    window: float = _D["window"],
+    kernel: float = _D["kernel"],
+    pooling: str = _D["pooling"],
     mode: str = _D["mode"],
     max_new_tokens: float = _D["max_new_tokens"],
     temperature: float = _D["temperature"],
@@ -80,6 +84,10 @@ def preview(
     num_sink: float = _D["num_sink"],
     arrangement: str = _D["arrangement"],
     slack: float = _D["slack"],
+    recent_share: float = _D["recent_share"],
+    window: float = _D["window"],
+    kernel: float = _D["kernel"],
+    pooling: str = _D["pooling"],
     model: str = _D["model"],
 ) -> dict:  # type: ignore[type-arg]
     """What a policy would hold after so many tokens, by its rule alone; runs no model."""
@@ -91,7 +99,7 @@ def describe() -> dict:  # type: ignore[type-arg]
     """Version, models, policies, and the settings with their types, ranges and defaults."""
     return {
         "version": __version__,
-        "models": [EMBEDDED_ID],
+        "models": offered_models(),
         "policies": {name: policy.label for name, policy in POLICIES.items()},
         "settings": RunSettings.model_json_schema()["properties"],
     }

@@ -16,6 +16,7 @@ import numpy as np
 
 from app.snapshot import Message, as_text, mass_bytes, mass_message, snapshot
 from lacache_core.plan import IntArray
+from lacache_core.policies import policy_settings
 from lacache_core.settings import RunSettings
 from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
@@ -32,7 +33,7 @@ class RunInfo:
     Attributes
     ----------
     row_of_layer
-        ``int32[L]``: which pattern each layer follows.
+        ``int32[L]``: which pattern each layer follows; ``int32[L, H]`` where heads differ.
     capacity
         Entries per layer that are held at most; None when there is no limit.
     reserve
@@ -176,7 +177,7 @@ class RunFeed:
             "text": self._text,
             "budget": settings.budget if bounded else None,
             "effective_budget": info.capacity,
-            "num_sink": settings.num_sink if bounded else 0,
+            "num_sink": settings.num_sink if "num_sink" in policy_settings(settings.policy) else 0,
             "reserve": info.reserve,
             "bytes_per_entry": info.bytes_per_entry,
             "full_bytes_per_entry": info.full_bytes_per_entry,

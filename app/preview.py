@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.runner import check
-from lacache_core.errors import LaCacheError
+from lacache_core.errors import LaCacheError, ModelUnavailableError, UnsupportedOperationError
 from lacache_core.policies import Arrival, Planner
 from lacache_core.settings import RunSettings
 
@@ -31,6 +31,10 @@ def preview_facts(values: Mapping[str, Any], tokens_seen: int) -> Facts:
     ------
     InvalidSettingError
         Naming what is impossible.
+    ModelUnavailableError
+        When the model's number of layers is not known yet.
+    UnsupportedOperationError
+        When the policy decides by attention, which takes a model.
     """
     return _preview(values, tokens_seen)[0]
 
@@ -62,13 +66,18 @@ def preview_message(values: Mapping[str, Any], tokens_seen: int) -> Facts:
 def _preview(values: Mapping[str, Any], tokens_seen: int) -> tuple[Facts, Planner, Rows]:
     settings, policy, planner = check(values)
     if planner is None:
-        from lacache_core.models import load
-
-        loaded = load(settings.model)
-        planner = policy.bind(loaded.model.config.get_text_config().num_hidden_layers)
+        raise ModelUnavailableError(
+            f"How many layers {settings.model!r} has is known once it is on this machine, after "
+            "its first run."
+        )
+    if planner.attention is not None:
+        raise UnsupportedOperationError(
+            f"What {policy.label} keeps depends on where the model looks, so it cannot be told "
+            "before a run: press Run to see it."
+        )
     rows = rows_after(planner, tokens_seen)
     bounded = planner.capacity is not None
-    sinks = settings.num_sink if bounded else 0
+    sinks = getattr(policy, "num_sink", 0)
     after_sinks = rows[:, min(sinks, rows.shape[1]) :]
     held = int(rows.shape[1])
     facts = {

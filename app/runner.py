@@ -15,10 +15,10 @@ from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
 from app.runs import RUNS, Run, Runs
-from lacache_core.embedded import EMBEDDED_ID, NUM_LAYERS
 from lacache_core.errors import InvalidSettingError, LaCacheError
+from lacache_core.models import known_layers
 from lacache_core.policies import Planner, Policy, make_policy
-from lacache_core.settings import RunSettings
+from lacache_core.settings import EMBEDDED_ID, RunSettings, default_model_id
 from lacache_core.trace import StepEvent
 
 try:  # on ZeroGPU, and nowhere else
@@ -38,14 +38,9 @@ ENDED = {
 }
 
 
-def known_layers(model_id: str) -> int | None:
-    """Layers of a model as far as it can be told without loading it."""
-    from lacache_core.models import loaded_model
-
-    if model_id == EMBEDDED_ID:
-        return NUM_LAYERS
-    loaded = loaded_model(model_id)
-    return None if loaded is None else int(loaded.model.config.get_text_config().num_hidden_layers)
+def offered_models() -> list[str]:
+    """The default model and the embedded one: all that a public Space runs."""
+    return list(dict.fromkeys([default_model_id(), EMBEDDED_ID]))
 
 
 def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | None]:
@@ -57,8 +52,9 @@ def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | Non
         Naming the field, the value and what is allowed.
     """
     settings = RunSettings.validate_values(values)
-    if settings.model != EMBEDDED_ID and os.environ.get("SPACE_ID"):
-        raise InvalidSettingError("model", settings.model, f"{EMBEDDED_ID!r} on a public Space")
+    if os.environ.get("SPACE_ID") and settings.model not in (offered := offered_models()):
+        names = " or ".join(map(repr, offered))
+        raise InvalidSettingError("model", settings.model, f"{names} on a public Space")
     policy = make_policy(settings.policy, **settings.model_dump())
     layers = known_layers(settings.model)
     return settings, policy, None if layers is None else policy.bind(layers)
@@ -117,7 +113,9 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
     started = due = time.perf_counter()
     ended = reason = ""
     feed: RunFeed | None = None
-    steps = _steps(settings, policy, ids.tolist(), run.cancel)
+    # An event cannot cross to a worker process; there the check between the steps below suffices.
+    cancel = run.cancel if GPU is None else None
+    steps = _steps(settings, policy, ids.tolist(), cancel)
     try:
         for item in steps:
             if isinstance(item, RunInfo):
@@ -159,7 +157,7 @@ def _on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
 
 @_on_gpu
 def _steps(
-    settings: RunSettings, policy: Policy, ids: list[int], cancel: threading.Event
+    settings: RunSettings, policy: Policy, ids: list[int], cancel: threading.Event | None
 ) -> Iterator[RunInfo | StepEvent | str]:
     """The run itself: its info, its events, and at the end why it ended."""
     from lacache_core.engine import Engine

@@ -43,7 +43,7 @@ def mass_bytes(mass: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]
 
 def mass_message(step: int, mass: np.ndarray[Any, Any]) -> Message:
     """One attention column as it travels."""
-    return {"step": step, "length": int(mass.shape[1]), "values": packed(mass_bytes(mass))}
+    return {"step": step, "length": int(mass.shape[-1]), "values": packed(mass_bytes(mass))}
 
 
 def snapshot(
@@ -68,8 +68,8 @@ def snapshot(
     run, seq, state, figures, mass
         The fields of the message of the same names.
     row_of_layer
-        ``int32[L]``: the pattern of each layer, where deltas will follow that name patterns. Found
-        in the trace when None.
+        ``int32[L]`` (``[L, H]`` where heads differ): the pattern of each layer, where deltas will
+        follow that name patterns. Found in the trace when None.
     frames
         Whether the trace's attention columns go along.
     origin
@@ -84,7 +84,8 @@ def snapshot(
     """
     manifest = Manifest.of(trace)
     rows = patterns_of(trace) if row_of_layer is None else row_of_layer
-    first_layers = np.unique(rows, return_index=True)[1]
+    evicted = _evicted(trace)
+    firsts = np.unique(rows, return_index=True)[1]
     return {
         "kind": "snapshot",
         "run": run,
@@ -100,7 +101,7 @@ def snapshot(
         "tokens": list(manifest.tokens),
         "ids": trace.token_ids.tolist(),
         "joinedAt": packed(trace.joined_at),
-        "evictedAt": packed(trace.evicted_at[first_layers]),
+        "evictedAt": packed(evicted[firsts]),
         "nll": packed(trace.nll),
         "compactions": packed(trace.compactions),
         "text": manifest.text,
@@ -148,14 +149,24 @@ def _setup(manifest: Manifest) -> Message:
     }
 
 
+def _evicted(trace: Trace) -> IntArray:
+    """Eviction steps ``[rows, T]``: a row for every layer, or for every head where heads differ."""
+    by_head = trace.evicted_by_head
+    return trace.evicted_at if by_head is None else by_head.reshape(-1, trace.num_tokens)
+
+
 def patterns_of(trace: Trace) -> IntArray:
-    """``int32[L]``: layers that dropped the same tokens at the same steps share a number."""
+    """``int32[L]``: layers that dropped the same tokens at the same steps share a number.
+
+    ``int32[L, H]`` where heads differ.
+    """
     if not trace.num_layers:
         return np.empty(0, dtype=np.int32)
-    _, first, inverse = np.unique(trace.evicted_at, axis=0, return_index=True, return_inverse=True)
+    evicted = _evicted(trace)
+    _, first, inverse = np.unique(evicted, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))  # numbered in the order of their first layers
     found: IntArray = order[inverse.reshape(-1)].astype(np.int32)
-    return found
+    return found if trace.evicted_by_head is None else found.reshape(trace.num_layers, -1)
 
 
 def figures_of(trace: Trace) -> Message:
@@ -163,7 +174,7 @@ def figures_of(trace: Trace) -> Message:
     manifest = Manifest.of(trace)
     seen = trace.num_tokens
     held = trace.held_at(trace.num_steps - 1)
-    entries = int(held[0].sum()) if trace.num_layers else 0
+    entries = trace.positions_at(trace.num_steps - 1).shape[-1] if trace.num_layers else 0
     # The first token is there once the prompt is read; in a text that is only read, at once.
     given = manifest.prompt_tokens if manifest.mode == "generate" else 1
     first = int(np.searchsorted(trace.seen, min(max(given, 1), max(seen, 1))))

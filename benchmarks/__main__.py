@@ -7,6 +7,7 @@ from importlib import import_module
 
 BENCHMARKS = {
     "perplexity": "the reference perplexities, measured beside the published numbers",
+    "explore": "the Explore page in a real Chromium: how soon, how fast, what it costs",
 }
 
 

@@ -1,8 +1,10 @@
-"""Watching where the last query looks, without changing what the model computes.
+"""Watching where queries look, without changing what the model computes.
 
-An attention function registered with transformers leaves the output to SDPA and recomputes one row
-of the softmax: that of the last query. It costs ``O(heads * length * head_dim)`` per layer and runs
-only inside ``watch``; every other call on the same model goes straight to SDPA.
+An attention function registered with transformers leaves the output to SDPA and recomputes only
+those rows of the softmax that somebody asked for: the last query's for a picture, others for a
+policy that decides by them. A row costs ``O(heads * length * head_dim)`` per layer and is computed
+only inside ``recording``; every other call on the same model goes straight to SDPA. Knows nothing
+of policies.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,31 +27,139 @@ from lacache_core.errors import UnsupportedOperationError
 from lacache_core.trace import FloatArray
 
 NAME = "lacache_observed"
+BLOCK = 1 << 22
+"""Scores that are held at once while the rows of many queries are added up (16 MiB)."""
+
+
+class Recorder(Protocol):
+    """Something that looks at the attention of every layer while it is ``recording``."""
+
+    def record(self, layer: int, states: AttentionStates) -> None:
+        """A layer is about to attend."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionStates:
+    """What a layer's attention is computed from.
+
+    Attributes
+    ----------
+    query, key
+        ``[B, heads, q, D]`` and ``[B, kv_heads, n, D]``.
+    mask
+        None (causal, the last query sees everything), or ``[B, 1, q, n]`` as transformers makes it
+        for SDPA (boolean or additive).
+    scaling
+        Factor on the scores; ``1 / sqrt(D)`` when None.
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    mask: torch.Tensor | None = None
+    scaling: float | None = None
+
+    def mass(self, queries: range) -> torch.Tensor:
+        """Attention that each entry gets from these queries: their sum, mean over query heads.
+
+        Returns
+        -------
+        float32[B, kv_heads, n]
+            The mean is over the query heads that share a key-value head.
+        """
+        batch, heads, _, _ = self.query.shape
+        kv_heads, length = self.key.shape[1], self.key.shape[2]
+        out = torch.zeros(batch, kv_heads, length, device=self.key.device)
+        step = max(1, BLOCK // (batch * heads * length))
+        for first in range(queries.start, queries.stop, step):
+            out += self._weights(first, min(first + step, queries.stop)).sum(dim=3).mean(dim=2)
+        return out
+
+    def _weights(self, first: int, stop: int) -> torch.Tensor:
+        """Attention of ``first <= query < stop``: ``float32[B, kv_heads, group, queries, n]``."""
+        batch, heads, arriving, width = self.query.shape
+        kv_heads, length = self.key.shape[1], self.key.shape[2]
+        # The query heads of a group as further queries of their key-value head: no key is repeated.
+        query = self.query[:, :, first:stop].reshape(batch, kv_heads, -1, width)
+        scores = torch.matmul(query, self.key.transpose(-1, -2))
+        scores = scores * (width**-0.5 if self.scaling is None else self.scaling)
+        scores = scores.view(batch, kv_heads, heads // kv_heads, stop - first, length)
+        mask = self.mask
+        if mask is not None:
+            mask = mask[:, :, None, first:stop, :length]
+        elif stop < arriving or stop - first > 1:
+            last = torch.arange(first, stop, device=self.key.device)[:, None] + length - arriving
+            mask = torch.arange(length, device=self.key.device) <= last
+        if mask is not None:
+            hidden = mask.dtype == torch.bool
+            scores = scores.masked_fill(~mask, float("-inf")) if hidden else scores + mask
+        return scores.softmax(dim=-1, dtype=torch.float32)
 
 
 class AttentionWatch:
-    """Collects the last query's attention mass while its ``watch`` is open."""
+    """Collects the last query's attention mass, for a picture.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    per_head
+        Tell key-value heads apart, because they may hold different entries.
+    """
+
+    def __init__(self, per_head: bool = False) -> None:
+        self._per_head = per_head
         self._layers: dict[int, torch.Tensor] = {}
+
+    def record(self, layer: int, states: AttentionStates) -> None:
+        last = states.query.shape[2] - 1
+        mass = states.mass(range(last, last + 1))[0]
+        self._layers[layer] = mass if self._per_head else mass.mean(dim=0)
 
     def take(self) -> FloatArray:
         """Mass per layer and entry of the latest forward pass, mean over heads.
 
         Returns
         -------
-        float32[L, n]
-            For the first text of the batch; each row sums to 1.
+        float32[L, n] or float32[L, H, n]
+            For the first text of the batch; each row sums to 1. By key-value head if asked for.
         """
-        rows = torch.stack([self._layers[layer] for layer in sorted(self._layers)])
-        self._layers = {}
-        return rows.cpu().numpy().astype(np.float32)
-
-    def _record(self, layer: int, mass: torch.Tensor) -> None:
-        self._layers[layer] = mass
+        taken, self._layers = self._layers, {}
+        return _stacked(taken)
 
 
-_watching: ContextVar[AttentionWatch | None] = ContextVar("lacache_watching", default=None)
+class AttentionTally:
+    """Collects the attention that a policy decides by, of one step at a time."""
+
+    def __init__(self, num_layers: int) -> None:
+        self._num_layers = num_layers
+        self.begin(range(0))
+
+    def begin(self, queries: range) -> None:
+        """A step begins of which these queries count."""
+        self.queries = queries
+        self._layers: dict[int, torch.Tensor] = {}
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is listening here and now."""
+        return any(recorder is self for recorder in _recorders.get())
+
+    def record(self, layer: int, states: AttentionStates) -> None:
+        # Passes that follow before the step is settled are none of its business.
+        if self.queries and len(self._layers) < self._num_layers:
+            self._layers[layer] = states.mass(self.queries)[0]
+
+    def take(self) -> FloatArray | None:
+        """Mass of the step: ``float32[L, H, n]``; None when it was not recorded in every layer."""
+        taken, self._layers = self._layers, {}
+        return _stacked(taken) if len(taken) == self._num_layers else None
+
+
+def _stacked(layers: dict[int, torch.Tensor]) -> FloatArray:
+    rows = torch.stack([layers[n] for n in sorted(layers)])
+    return rows.detach().cpu().numpy().astype(np.float32)
+
+
+_recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("lacache_recorders", default=())
 _users: WeakKeyDictionary[PreTrainedModel, int] = WeakKeyDictionary()
 _lock = Lock()
 
@@ -87,49 +198,21 @@ def observable(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def watch() -> Iterator[AttentionWatch]:
-    """Watch the forward passes that this thread makes on ``observable`` models while it is open."""
-    found = AttentionWatch()
-    token = _watching.set(found)
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Show the recorder the passes that this thread makes on ``observable`` models meanwhile."""
+    token = _recorders.set((*_recorders.get(), recorder))
     try:
-        yield found
+        yield
     finally:
-        _watching.reset(token)
+        _recorders.reset(token)
 
 
-def last_query_mass(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-) -> torch.Tensor:
-    """Attention of the last query, mean over heads.
-
-    Parameters
-    ----------
-    query, key
-        ``[B, heads, q, D]`` and ``[B, kv_heads, n, D]``.
-    attention_mask
-        None, or ``[B, 1, q, n]`` as transformers makes it for SDPA (boolean or additive).
-    scaling
-        Factor on the scores; ``1 / sqrt(D)`` when None.
-
-    Returns
-    -------
-    float32[B, n]
-    """
-    batch, heads, _, width = query.shape
-    groups = heads // key.shape[1]
-    last = query[:, :, -1].view(batch, key.shape[1], groups, width)
-    scores = torch.matmul(last, key.transpose(-1, -2)) * (
-        width**-0.5 if scaling is None else scaling
-    )
-    if attention_mask is not None:
-        row = attention_mask[:, :, -1:, : key.shape[-2]]
-        scores = (
-            scores.masked_fill(~row, float("-inf")) if row.dtype == torch.bool else scores + row
-        )
-    return scores.softmax(dim=-1, dtype=torch.float32).mean(dim=(1, 2))
+@contextmanager
+def watch(per_head: bool = False) -> Iterator[AttentionWatch]:
+    """``recording`` of the last query's attention."""
+    found = AttentionWatch(per_head)
+    with recording(found):
+        yield found
 
 
 def _observed_attention(
@@ -140,11 +223,11 @@ def _observed_attention(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """SDPA's output; the last query's mass goes to whoever watches in this thread."""
-    watching = _watching.get()
-    if watching is not None:
-        mass = last_query_mass(query, key, attention_mask, kwargs.get("scaling"))
-        watching._record(int(module.layer_idx), mass[0])  # type: ignore[arg-type]
+    """SDPA's output; whoever is recording in this thread is shown what it comes from."""
+    if recorders := _recorders.get():
+        states = AttentionStates(query, key, attention_mask, kwargs.get("scaling"))
+        for recorder in recorders:
+            recorder.record(int(module.layer_idx), states)  # type: ignore[arg-type]
     out: tuple[torch.Tensor, torch.Tensor | None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, **kwargs
     )

@@ -53,7 +53,7 @@ class KVBuffers:
     rotary
         How the model turns its keys.
     row_of_layer
-        ``int32[L]``: the pattern that each layer follows.
+        ``int32[L]``: the pattern that each layer follows; ``int32[L, H]`` where heads differ.
     limit
         The most entries that will be asked for; None when there is no limit.
     """
@@ -68,7 +68,8 @@ class KVBuffers:
     ) -> None:
         self.rotary = rotary
         self.limit = limit
-        self._row_of_layer = torch.from_numpy(row_of_layer.astype(np.int64))
+        # [L, 1] where the heads of a layer follow one pattern, otherwise [L, H].
+        self._rows = torch.from_numpy(row_of_layer.astype(np.int64)).reshape(len(row_of_layer), -1)
         self.keys = self._empty(keys, 0)
         self.values = self._empty(values, 0)
         self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, 0)
@@ -77,7 +78,7 @@ class KVBuffers:
 
     def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
         batch, heads, _, width = like.shape[-4:]
-        return like.new_empty((len(self._row_of_layer), batch, heads, capacity, width))
+        return like.new_empty((len(self._rows), batch, heads, capacity, width))
 
     @property
     def capacity(self) -> int:
@@ -105,6 +106,14 @@ class KVBuffers:
         wanted = max(entries, 2 * self.capacity, 64)
         if self.limit is not None:
             wanted = max(entries, min(wanted, self.limit))
+        self._resize(wanted, held)
+
+    def shrink(self, entries: int, held: int) -> None:
+        """Give back the room beyond ``entries``, keeping the first ``held``."""
+        if entries < self.capacity:
+            self._resize(entries, held)
+
+    def _resize(self, wanted: int, held: int) -> None:
         for name in ("keys", "values", "arrived_keys"):
             old = getattr(self, name)
             if old is not None:
@@ -200,7 +209,7 @@ class KVBuffers:
         """Store of one layer what the plan keeps; returns everything, for this step's attention."""
         all_keys = torch.cat([self.keys[layer, :, :, :held], keys], dim=-2)
         all_values = torch.cat([self.values[layer, :, :, :held], values], dim=-2)
-        row = int(self._row_of_layer[layer])
+        row = int(self._rows[layer, 0])  # heads that differ are compacted in place
         index, (cos, sin) = bulk.index[row], bulk.cos_sin
         after = index.shape[0]
         source = all_keys
@@ -218,16 +227,16 @@ class KVBuffers:
     # Turning.
 
     def _per_layer(self, rows: torch.Tensor) -> torch.Tensor:
-        """``[P, n]`` or ``[1, n]`` rows of patterns as ``[L, n]`` (or ``[1, n]``) of layers."""
-        return rows if len(rows) == 1 else rows[self._row_of_layer]
+        """``[P, n]`` rows of patterns as ``[L, H or 1, n]``; a single one as ``[1, 1, n]``."""
+        return rows[None] if len(rows) == 1 else rows[self._rows]
 
     def _turned(self, keys: torch.Tensor, delta: Positions) -> torch.Tensor:
         """``keys[L, B, H, n, D]`` turned by ``delta[P or 1, n or 1]`` positions."""
         by_layer = self._per_layer(torch.from_numpy(np.ascontiguousarray(delta)))
         if not bool(self.rotary.turned_layers.all()):
-            by_layer = by_layer * self.rotary.turned_layers[:, None]
+            by_layer = by_layer * self.rotary.turned_layers[:, None, None]
         cos, sin = self.rotary.cos_sin(by_layer, keys.device)
-        return self.rotary.turn(keys, cos[:, None, None], sin[:, None, None])
+        return self.rotary.turn(keys, cos[:, None], sin[:, None])
 
 
 def bytes_per_entry(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, int]:
@@ -251,6 +260,6 @@ def _entry_bytes(part: torch.Tensor) -> int:
 
 
 def _like(index: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """``index[L or 1, k]`` in the shape that ``gather`` along entries of ``part`` wants."""
+    """``index[L or 1, H or 1, k]`` in the shape that ``gather`` along entries of ``part`` wants."""
     layers, batch, heads, _, width = part.shape
-    return index[:, None, None, :, None].expand(layers, batch, heads, -1, width)
+    return index[:, None, :, :, None].expand(layers, batch, heads, -1, width)

@@ -9,6 +9,8 @@ to build positions and masks, so the model stays as it is.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakSet
 
@@ -16,6 +18,7 @@ import torch
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
+from lacache_core.attention import observable, recording
 from lacache_core.contents import Contents
 from lacache_core.errors import UnsupportedOperationError
 from lacache_core.ladder import LadderConfig
@@ -110,6 +113,12 @@ class LadderCache(Cache):
     --------
     >>> cache = LadderCache(model, LadderConfig(budget=256, span=15))  # doctest: +SKIP
     >>> model.generate(ids, past_key_values=cache, max_new_tokens=200)  # doctest: +SKIP
+
+    A policy that decides by attention has to see it, and takes one text at a time:
+
+    >>> cache = LadderCache(model, H2O(budget=256))  # doctest: +SKIP
+    >>> with cache.observed(model):  # doctest: +SKIP
+    ...     model.generate(ids, past_key_values=cache, max_new_tokens=200)
     """
 
     def __init__(
@@ -123,10 +132,33 @@ class LadderCache(Cache):
             raise ValueError(f"positions = {positions!r}: it must be 'absolute' or 'index'.")
         self.policy = as_policy(policy)
         rotary = rotary_of(model)
-        planner = self.policy.bind(rotary.num_layers)
+        planner = self.policy.bind(rotary.num_layers, _kv_heads(model))
         self._contents = Contents(planner, rotary, absolute=positions == "absolute")
         super().__init__(layers=[_LadderLayer(self._contents, i) for i in range(rotary.num_layers)])
         _guard(model)
+
+    @contextmanager
+    def observed(self, model: PreTrainedModel) -> Iterator[None]:
+        """Let the policy see the model's attention while this is open; most policies need none.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When the policy needs attention and the model does not run on SDPA.
+        """
+        if self.planner.attention is None:
+            yield
+            return
+        with observable(model), recording(self._contents.tally):
+            yield
+
+    def expect_prompt(self, tokens: int) -> None:
+        """Say before the first step how long the prompt is that comes in several.
+
+        Only policies that treat a prompt as a whole want to know; without it the first step is
+        the prompt.
+        """
+        self._contents.prompt = tokens
 
     def settle(self) -> None:
         """Carry out the compaction that the last step made due, now instead of before the next."""
@@ -162,7 +194,10 @@ class LadderCache(Cache):
 
     @property
     def text_positions(self) -> IntArray:
-        """Text position of every entry: ``int32[L, held]``, ascending in every row."""
+        """Text position of every entry: ``int32[L, held]``, ascending in every row.
+
+        ``int32[L, H, held]`` where heads may hold different entries (``planner.per_head``).
+        """
         self.settle()
         return self._contents.text[self.planner.row_of_layer]
 
@@ -225,6 +260,11 @@ class LadderCache(Cache):
         raise UnsupportedOperationError("This cache cannot be offloaded; lower the budget instead.")
 
     prefetch = offload
+
+
+def _kv_heads(model: PreTrainedModel) -> int:
+    text = model.config.get_text_config(decoder=True)
+    return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
 
 
 _guarded: WeakSet[PreTrainedModel] = WeakSet()

@@ -5,14 +5,19 @@ Knows policies' plans and the buffers; knows nothing of transformers' cache inte
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from lacache_core.attention import AttentionTally
 from lacache_core.buffers import BulkArrival, KVBuffers
 from lacache_core.errors import UnsupportedOperationError
 from lacache_core.plan import CompactionPlan, GroupCompaction
-from lacache_core.policies import Arrival, Planner
+from lacache_core.policies import Arrival, AttentionNeed, Planner
+from lacache_core.policies.base import NEEDS_ATTENTION
 from lacache_core.rope import Rotary
+from lacache_core.trace import FloatArray
 
 
 class Contents:
@@ -25,15 +30,19 @@ class Contents:
     def __init__(self, planner: Planner, rotary: Rotary, absolute: bool) -> None:
         self.planner, self.rotary, self.absolute = planner, rotary, absolute
         self.buffers: KVBuffers | None = None
+        self.tally = AttentionTally(planner.num_layers)
         self.clear()
 
     def clear(self) -> None:
-        self.held = self.seen = 0
+        self.held = self.seen = self.prompt = 0
         self.cursor = self.planner.cursor
         self.text = np.empty((self.planner.num_patterns, 0), dtype=np.int32)
         self.dropped = np.empty((self.planner.num_patterns, 0), dtype=np.int32)
         self.groups: tuple[GroupCompaction, ...] = ()
         self.due: CompactionPlan | None = None  # decided, not carried out yet
+        self.undecided: Arrival | None = None  # waits for the attention of its last layer
+        self.mass: FloatArray | None = None  # [L, H, held]: sums that go on to the next step
+        self.tally.begin(range(0))
         self.next_layer = 0  # of the step under way; 0 between steps
         self.arriving = 0
         self.step_plan: CompactionPlan | None = None
@@ -46,17 +55,38 @@ class Contents:
 
     def settle(self) -> None:
         """Carry out the plan that is due, if any."""
+        if self.undecided is not None:
+            self._decide(self.undecided)
         plan, self.due = self.due, None
         if plan is not None and self.buffers is not None:
             base = self.base
             self._account(plan)
             self.buffers.compact(plan, base, self.base)
+            if self.planner.holds_prompt and self.planner.capacity is not None:
+                self.buffers.shrink(self.planner.capacity + 1, self.held)
+
+    def _decide(self, arrival: Arrival) -> None:
+        """Plan a step whose attention is known by now."""
+        need, mass = self.planner.attention, None
+        if self.tally.queries:
+            mass = self.tally.take()
+            if mass is None:
+                raise UnsupportedOperationError(NEEDS_ATTENTION)
+            if self.mass is not None:
+                mass[:, :, : arrival.held] += self.mass
+        self.undecided = None
+        self.due = self.planner.plan(replace(arrival, mass=mass))
+        self.mass = mass if need is not None and need.adds_up else None
 
     def _account(self, plan: CompactionPlan) -> None:
         """Follow a plan in everything but the tensors."""
         self.dropped = plan.dropped(self.text)
         self.groups = plan.groups
         self.text = plan.apply(self.text)
+        if self.mass is not None:  # the sums follow their entries
+            kept = plan.sources()[self.planner.row_of_layer]  # [L, n] or [L, H, n]
+            kept = kept if self.planner.per_head else kept[:, None]
+            self.mass = np.take_along_axis(self.mass, kept, axis=2)
         self.held, self.cursor = plan.length_after, plan.cursor
 
     def update(
@@ -94,14 +124,24 @@ class Contents:
             )
         self.settle()
         self.next_layer, self.arriving = 0, keys.shape[-2]
-        self.step_plan = self.planner.plan(
-            Arrival(held=self.held, arriving=self.arriving, seen=self.seen, cursor=self.cursor)
+        self.arrival = Arrival(
+            held=self.held,
+            arriving=self.arriving,
+            seen=self.seen,
+            cursor=self.cursor,
+            prompt=self.prompt or self.arriving,
+            text=self.text,
         )
+        if self.planner.attention is None:
+            self.step_plan = self.planner.plan(self.arrival)
+        else:
+            self._listen(self.planner.attention, batch=keys.shape[0])
         if self.buffers is None:
-            limit = None if self.planner.capacity is None else self.planner.capacity + 1
+            capacity = None if self.planner.holds_prompt else self.planner.capacity
+            limit = None if capacity is None else capacity + 1
             self.buffers = KVBuffers(keys, values, self.rotary, self.planner.row_of_layer, limit)
         total, plan, limit = self.held + self.arriving, self.step_plan, self.buffers.limit
-        in_place = plan is None or limit is None or total <= limit
+        in_place = plan is None or limit is None or total <= limit or self.planner.per_head
         self.buffers.reserve(total if in_place or plan is None else plan.length_after, self.held)
         self.bulk = None
         if plan is not None and not in_place:
@@ -109,10 +149,22 @@ class Contents:
             after = base + plan.freed if self.absolute else 0
             self.bulk = self.buffers.begin_bulk(plan, self.held, base, after)
 
+    def _listen(self, need: AttentionNeed, batch: int) -> None:
+        """Get ready for the attention that the plan of this step will be made by."""
+        if batch != 1:
+            raise UnsupportedOperationError(
+                f"This policy decides by one text's attention, and {batch} came: give it one text "
+                "at a time, without beams."
+            )
+        self.tally.begin(need.queries(self.arrival))
+        if self.tally.queries and not self.tally.is_recording:
+            raise UnsupportedOperationError(NEEDS_ATTENTION)
+
     def _end_step(self) -> None:
         arrived = np.arange(self.seen, self.seen + self.arriving, dtype=np.int32)
         rows = np.broadcast_to(arrived, (self.text.shape[0], arrived.size))
         self.text = np.concatenate([self.text, rows], axis=1)
+        self.prompt = self.arrival.prompt
         self.held += self.arriving
         self.seen += self.arriving
         self.next_layer = 0
@@ -122,4 +174,6 @@ class Contents:
                 self._account(self.step_plan)  # the tensors are compacted already
             else:
                 self.due = self.step_plan
+        elif self.planner.attention is not None:
+            self.undecided = self.arrival
         self.step_plan = self.bulk = None

@@ -176,8 +176,9 @@ class Engine:
             says why it ended: "stop token", "length", "positions" or "cancelled".
         """
         ids = encode(self.tokenizer, prompt, chat=chat)
-        self._check_room(len(ids))
+        self._check_room(len(ids), prompt=True)
         self._start("generate", len(ids))
+        self.cache.expect_prompt(len(ids))
         choose = Chooser(temperature, top_p, seed)
         ending = set(stop_tokens(self.model) if stops is None else stops)
         stream = TextStream(self.tokenizer)
@@ -254,18 +255,20 @@ class Engine:
                 yield event
         self.stop_reason = "end of text"
 
-    def _check_room(self, tokens: int) -> None:
-        if self.planner.capacity is None and tokens > self.max_positions:
+    def _check_room(self, tokens: int, prompt: bool = False) -> None:
+        whole = prompt and self.planner.holds_prompt
+        if (self.planner.capacity is None or whole) and tokens > self.max_positions:
+            kind = "that holds the prompt whole" if whole else "without a budget"
             raise InvalidSettingError(
                 "prompt",
                 f"{tokens:,} tokens",
-                f"at most {self.max_positions:,} tokens under a policy without a budget: the model "
-                "has no more positions (every policy with a budget takes any length)",
+                f"at most {self.max_positions:,} tokens under a policy {kind}: the model has no "
+                "more positions (every other policy with a budget takes any length)",
             )
 
     def _running(self) -> ExitStack:
         stack = ExitStack()
-        if self.observe_every:
+        if self.observe_every or self.planner.attention is not None:
             stack.enter_context(observable(self.model))
         return stack
 
@@ -292,7 +295,8 @@ class Engine:
         tokens = torch.from_numpy(ids.astype(np.int64))[None].to(self.model.device)
         where = self.cache.next_position + torch.arange(len(ids), device=self.model.device)[None]
         with ExitStack() as stack:
-            watching = stack.enter_context(watch()) if observe else None
+            stack.enter_context(self.cache.observed(self.model))
+            watching = stack.enter_context(watch(self.planner.per_head)) if observe else None
             logits = self.model(
                 input_ids=tokens,
                 position_ids=where,

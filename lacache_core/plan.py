@@ -45,7 +45,8 @@ class CompactionPlan:
     kept
         ``int32[P, k]``: for each distinct pattern the kept entries of that range, ascending.
     row_of_layer
-        ``int32[L]``: the pattern that each layer follows.
+        ``int32[L]``: the pattern that each layer follows; or ``int32[L, H]`` where the key-value
+        heads of a layer follow patterns of their own.
     cursor
         The cursor once the plan has been carried out.
     groups
@@ -62,6 +63,22 @@ class CompactionPlan:
 
     def __post_init__(self) -> None:
         self.kept.setflags(write=False)
+
+    @classmethod
+    def dropping(
+        cls, length: int, entries: IntArray, row_of_layer: IntArray, *, arrived: int, cursor: int
+    ) -> CompactionPlan:
+        """The plan that drops ``entries[P, f]``, different ones in every row, and keeps the rest.
+
+        ``length`` and ``cursor`` are as above, ``arrived`` as in ``GroupCompaction``. ``f`` is 1 or
+        more, and the same for all patterns, since all layers must hold equally many.
+        """
+        start, stop = int(entries.min()), int(entries.max()) + 1
+        stays = np.ones((entries.shape[0], stop - start), dtype=bool)
+        np.put_along_axis(stays, entries - start, False, axis=1)
+        kept = np.nonzero(stays)[1].reshape(entries.shape[0], -1).astype(np.int32) + start
+        group = GroupCompaction(arrived, start, stop - start, kept.shape[1], cursor, False)
+        return cls(length, start, stop, kept.astype(np.int32), row_of_layer, cursor, (group,))
 
     @property
     def freed(self) -> int:

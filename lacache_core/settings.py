@@ -7,6 +7,7 @@ by the policy that the settings build.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
@@ -16,6 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lacache_core.errors import InvalidSettingError
 
 MAX_PROMPT_CHARS = 400_000
+EMBEDDED_ID = "smollm2-135m"
+
+
+def default_model_id() -> str:
+    """The model that runs when none is named: ``$LACACHE_MODEL``, else the embedded one."""
+    return os.environ.get("LACACHE_MODEL", "").strip() or EMBEDDED_ID
 
 
 class RunSettings(BaseModel):
@@ -24,7 +31,11 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     model: str = Field(
-        "smollm2-135m", min_length=1, max_length=200, title="Model", description="Which model runs."
+        default_model_id(),
+        min_length=1,
+        max_length=200,
+        title="Model",
+        description="Which model runs: the embedded one, a local folder, or a Hub id.",
     )
     mode: Literal["generate", "read"] = Field(
         "generate",
@@ -40,9 +51,9 @@ class RunSettings(BaseModel):
         title="Ask as a chat message",
         description="Put the text into the model's chat template; it then answers, not continues.",
     )
-    policy: Literal["full", "streaming_llm", "lacache"] = Field(
-        "lacache", title="Policy", description="What to keep when the budget is full."
-    )
+    policy: Literal[
+        "full", "sliding_window", "streaming_llm", "lacache", "h2o", "tova", "snapkv", "random"
+    ] = Field("lacache", title="Policy", description="What to keep when the budget is full.")
     budget: int = Field(
         256,
         ge=16,
@@ -71,6 +82,32 @@ class RunSettings(BaseModel):
         title="Slack",
         description="Further entries freed by each compaction, so that the next tokens need none.",
     )
+    recent_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Recent share",
+        description="H2O and Random: share of the budget for the newest tokens.",
+    )
+    window: int = Field(
+        32,
+        ge=1,
+        le=512,
+        title="Window",
+        description="SnapKV: the prompt's last tokens, whose attention says what is kept of it.",
+    )
+    kernel: int = Field(
+        5,
+        ge=1,
+        le=63,
+        title="Pooling width",
+        description="SnapKV: over how many neighbours attention is pooled; an odd number.",
+    )
+    pooling: Literal["avg", "max"] = Field(
+        "avg",
+        title="Pooling",
+        description="SnapKV: whether neighbours count by their mean or by the greatest of them.",
+    )
     max_new_tokens: int = Field(
         256, ge=1, le=8192, title="New tokens", description="How many tokens to generate at most."
     )
@@ -85,7 +122,7 @@ class RunSettings(BaseModel):
         description="Choose among the likeliest tokens that add up to this probability.",
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, title="Seed", description="Equal seeds give equal text."
+        0, ge=0, le=2**31 - 1, title="Seed", description="Equal seeds give equal results."
     )
     chunk: int = Field(
         64,

@@ -43,13 +43,15 @@ class StepEvent:
     seen, held
         Tokens seen and entries per layer, after the step.
     dropped
-        ``int32[P, f]``: text positions that each of the ``P`` patterns dropped.
+        ``int32[P, f]``: text positions that each of the ``P`` patterns dropped. Which layers (and
+        heads, where they differ) follow a pattern is said once, by the planner's ``row_of_layer``.
     groups
         The group compactions of the step, in order.
     mass
         ``float32[L, n]`` or None: attention of the step's last query, mean over heads, on the ``n``
         entries that the step saw (those held before it and the joining ones, in text order); each
-        layer sums to 1. What the step then dropped is still in it.
+        layer sums to 1. What the step then dropped is still in it. ``float32[L, H, n]`` by
+        key-value head where heads may hold different entries.
     next_token
         The token chosen after this step, or None (not generating, or still in the prompt).
     text
@@ -87,7 +89,7 @@ class Compaction:
 
 @dataclass(frozen=True, eq=False)
 class MassFrame:
-    """Attention of one step's last query: see ``StepEvent.mass``."""
+    """Attention of one step's last query, ``[L, n]`` or ``[L, H, n]``: see ``StepEvent.mass``."""
 
     step: int
     mass: npt.NDArray[np.float16]
@@ -102,13 +104,17 @@ class Trace:
     token_ids, joined_at, nll
         ``[T]``: id of every token, the step in which it joined, its loss (NaN: not computed).
     evicted_at
-        ``int32[L, T]``: the step at whose end the layer dropped the token; -1: still held.
+        ``int32[L, T]``: the step at whose end the layer dropped the token; -1: still held. Where
+        heads differ, a layer holds a token until its last head has dropped it.
     seen, seconds
         ``[steps]``: tokens seen after each step, and its time.
     compactions
         ``int32[n, 7]``: the columns of ``Compaction``.
     frames
         Attention of some steps.
+    evicted_by_head
+        ``int32[L, H, T]``: the same as ``evicted_at`` by key-value head; None under policies that
+        treat all heads of a layer alike.
     manifest
         Settings, model, versions, texts: anything JSON can hold.
     """
@@ -121,6 +127,7 @@ class Trace:
     seconds: FloatArray
     compactions: IntArray
     frames: tuple[MassFrame, ...] = ()
+    evicted_by_head: IntArray | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -136,15 +143,29 @@ class Trace:
         return int(self.seen.shape[0])
 
     def held_at(self, step: int) -> npt.NDArray[np.bool_]:
-        """What the cache held after ``step``: ``bool[L, T]``."""
-        gone = (self.evicted_at != HELD) & (self.evicted_at <= step)
-        held: npt.NDArray[np.bool_] = (self.joined_at <= step)[None, :] & ~gone
-        return held
+        """What the cache held after ``step``, in any head: ``bool[L, T]``."""
+        return self._held(self.evicted_at, step)
+
+    def share_at(self, step: int) -> FloatArray:
+        """Share of a layer's heads that held each token after ``step``: ``float32[L, T]``."""
+        if self.evicted_by_head is None:
+            return self.held_at(step).astype(np.float32)
+        share: FloatArray = self._held(self.evicted_by_head, step).mean(axis=1, dtype=np.float32)
+        return share
 
     def positions_at(self, step: int) -> IntArray:
-        """Text positions that each layer held after ``step``: ``int32[L, held]``."""
-        held = self.held_at(step)
-        return np.nonzero(held)[1].reshape(self.num_layers, -1).astype(np.int32)
+        """Text positions that each layer held after ``step``: ``int32[L, held]``.
+
+        ``int32[L, H, held]`` where heads may hold different tokens.
+        """
+        evicted = self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
+        held = self._held(evicted, step)
+        return np.nonzero(held)[-1].reshape(*held.shape[:-1], -1).astype(np.int32)
+
+    def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
+        gone = (evicted_at != HELD) & (evicted_at <= step)
+        held: npt.NDArray[np.bool_] = (self.joined_at <= step) & ~gone
+        return held
 
     def compaction_list(self) -> list[Compaction]:
         """The group compactions in order, with names instead of columns."""
@@ -162,25 +183,27 @@ class Trace:
     def until(self, steps: int) -> Trace:
         """The run as it was after its first ``steps`` steps."""
         tokens = int(self.seen[steps - 1]) if steps > 0 else 0
-        evicted = self.evicted_at[:, :tokens]
         return Trace(
             token_ids=self.token_ids[:tokens],
             joined_at=self.joined_at[:tokens],
             nll=self.nll[:tokens],
-            evicted_at=np.where(evicted < steps, evicted, HELD).astype(np.int32),
+            evicted_at=_until(self.evicted_at, steps, tokens),
             seen=self.seen[:steps],
             seconds=self.seconds[:steps],
             compactions=self.compactions[self.compactions[:, 0] < steps],
             frames=tuple(f for f in self.frames if f.step < steps),
+            evicted_by_head=_until(self.evicted_by_head, steps, tokens),
             manifest=self.manifest,
         )
 
     @property
     def nbytes(self) -> int:
         """Bytes that the arrays take."""
-        arrays = (self.token_ids, self.joined_at, self.nll, self.evicted_at, self.seen)
-        more = (self.seconds, self.compactions, *(f.mass for f in self.frames))
-        return sum(a.nbytes for a in (*arrays, *more))
+        columns = (self.token_ids, self.joined_at, self.nll, self.evicted_at, self.seen)
+        total = sum(column.nbytes for column in columns)
+        total += self.seconds.nbytes + self.compactions.nbytes
+        total += sum(frame.mass.nbytes for frame in self.frames)
+        return total + (0 if self.evicted_by_head is None else self.evicted_by_head.nbytes)
 
     def save(self, file: str | Path | IO[bytes]) -> None:
         """Write as compressed ``.npz`` with a JSON manifest and a digest; no pickle."""
@@ -215,3 +238,18 @@ class Trace:
         buffer = io.BytesIO()
         self.save(buffer)
         return buffer.getvalue()
+
+
+def _until(evicted: IntArray | None, steps: int, tokens: int) -> Any:
+    """Eviction steps ``[..., T]`` as they stood after ``steps`` steps; None stays None."""
+    if evicted is None:
+        return None
+    part = evicted[..., :tokens]
+    return np.where(part < steps, part, HELD).astype(np.int32)
+
+
+def last_of_heads(by_head: IntArray) -> IntArray:
+    """``evicted_at`` of layers from that of their heads: ``[L, H, T] -> [L, T]``."""
+    still = (by_head == HELD).any(axis=1)
+    last: IntArray = np.where(still, HELD, by_head.max(axis=1)).astype(np.int32)
+    return last

@@ -15,6 +15,7 @@ from lacache_core.trace import (
     MassFrame,
     StepEvent,
     Trace,
+    last_of_heads,
 )
 
 MAX_FRAME_BYTES = 64 << 20
@@ -26,8 +27,8 @@ class TraceBuilder:
     Parameters
     ----------
     row_of_layer
-        ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows.
-    max_frames
+        ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows; or
+        ``int32[L, H]`` where the heads of a layer follow patterns of their own.
     max_frames, max_frame_bytes
         How many attention frames, and how many bytes of them, to keep at most; when there are more,
         every second one goes and from then on only every second one is taken, so they stay evenly
@@ -62,11 +63,8 @@ class TraceBuilder:
     @property
     def nbytes(self) -> int:
         """About how much memory the run takes so far."""
-        per_token, per_compaction, per_step = (
-            3 * 4,
-            8 * 32,
-            2 * 128,
-        )  # the lists hold Python objects
+        # The lists hold Python objects.
+        per_token, per_compaction, per_step = 3 * 4, 8 * 32, 2 * 128
         return (
             self._evicted.nbytes
             + self._frame_bytes
@@ -117,14 +115,17 @@ class TraceBuilder:
         """The run so far; the builder can go on."""
         tokens = self._seen[-1] if self._seen else 0
         none = np.empty(0, dtype=np.int32)
+        evicted = self._evicted[:, :tokens][self._row_of_layer]
+        by_head = evicted if evicted.ndim == 3 else None
         return Trace(
             token_ids=np.concatenate([none, *self._tokens]).astype(np.int32),
             joined_at=np.concatenate([none, *self._joined]),
             nll=np.concatenate([none.astype(np.float32), *self._nll]),
-            evicted_at=self._evicted[:, :tokens][self._row_of_layer],
+            evicted_at=evicted if by_head is None else last_of_heads(by_head),
             seen=np.array(self._seen, dtype=np.int32),
             seconds=np.array(self._seconds, dtype=np.float32),
             compactions=np.array(self._compactions, dtype=np.int32).reshape(-1, COMPACTION_COLUMNS),
             frames=tuple(self._frames),
+            evicted_by_head=by_head,
             manifest=dict(manifest or {}),
         )

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lacache_core.errors import DamagedTraceError
-from lacache_core.trace import COMPACTION_COLUMNS, HELD, MassFrame, Trace
+from lacache_core.trace import COMPACTION_COLUMNS, HELD, MassFrame, Trace, last_of_heads
 
 FORMAT = "lacache-trace-2"
 MAX_FILE_BYTES = 512 << 20
@@ -44,7 +44,9 @@ _FRAMES: dict[str, tuple[type, int]] = {
     "frame_widths": (np.int32, 1),
     "frame_values": (np.float16, 1),
 }
-_ARRAYS = {**_COLUMNS, **_FRAMES}
+BY_HEAD = "evicted_by_head"
+"""A part that only traces of policies have whose heads differ."""
+_ARRAYS = {**_COLUMNS, **_FRAMES, BY_HEAD: (np.int32, 3)}
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -66,13 +68,16 @@ def write(trace: Trace, file: str | Path | IO[bytes]) -> None:
     frames = trace.frames
     parts: Parts = {name: getattr(trace, name) for name in _COLUMNS}
     parts["frame_steps"] = np.array([f.step for f in frames], dtype=np.int32)
-    parts["frame_widths"] = np.array([f.mass.shape[1] for f in frames], dtype=np.int32)
+    parts["frame_widths"] = np.array([f.mass.shape[-1] for f in frames], dtype=np.int32)
     parts["frame_values"] = np.concatenate(
         [np.empty(0, np.float16), *(f.mass.ravel() for f in frames)]
     )
+    if trace.evicted_by_head is not None:
+        parts[BY_HEAD] = trace.evicted_by_head
     manifest = {**trace.manifest, "format": FORMAT}
     manifest["digest"] = _digest(parts, manifest)
-    np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **parts)
+    parts["manifest"] = np.array(json.dumps(manifest))
+    np.savez_compressed(file, allow_pickle=False, **parts)
 
 
 def read(
@@ -164,6 +169,8 @@ def _digest(parts: Parts, manifest: Mapping[str, Any]) -> str:
     """SHA-256 over every part's name, type, shape and bytes, and over the manifest."""
     found = hashlib.sha256()
     for name, (dtype, _) in _ARRAYS.items():
+        if name == BY_HEAD and name not in parts:
+            continue
         values = np.ascontiguousarray(parts[name], dtype=np.dtype(dtype).newbyteorder("<"))
         found.update(f"{name} {np.dtype(dtype).name} {values.shape}\n".encode())
         found.update(values.tobytes())
@@ -176,6 +183,8 @@ def _digest(parts: Parts, manifest: Mapping[str, Any]) -> str:
 def _check(parts: Parts) -> None:
     """Every part against the others; the first that does not fit is named."""
     for name, (dtype, ndim) in _ARRAYS.items():
+        if name == BY_HEAD and name not in parts:
+            continue
         if name not in parts:
             raise DamagedTraceError(f"The trace has no part {name!r}.")
         if parts[name].dtype != dtype or parts[name].ndim != ndim:
@@ -185,6 +194,7 @@ def _check(parts: Parts) -> None:
         ("joined_at", _joined_fits),
         ("nll", _nll_fits),
         ("evicted_at", _evicted_fits),
+        (BY_HEAD, _heads_fit),
         ("seconds", _seconds_fit),
         ("compactions", _compactions_fit),
         ("frame_steps", _frame_steps_fit),
@@ -210,14 +220,34 @@ def _nll_fits(p: Parts) -> bool:
     return p["nll"].shape == p["token_ids"].shape and not bool(np.isinf(p["nll"]).any())
 
 
+def _rows(p: Parts) -> npt.NDArray[np.int32]:
+    """Eviction steps ``[rows, T]``: a row for every layer, or for every head where heads differ."""
+    evicted = p.get(BY_HEAD, p["evicted_at"])
+    return evicted.reshape(math.prod(evicted.shape[:-1]), evicted.shape[-1])
+
+
 def _evicted_fits(p: Parts) -> bool:
-    """No token goes before it came, and all layers hold equally many after every step."""
-    evicted, steps = p["evicted_at"], p["seen"].size
-    if evicted.shape[1] != p["token_ids"].size or not _within(evicted, HELD, steps):
+    return _steps_fit(p, p["evicted_at"]) and (BY_HEAD in p or _equally_many(p, p["evicted_at"]))
+
+
+def _heads_fit(p: Parts) -> bool:
+    if BY_HEAD not in p:
+        return True
+    heads, rows = p[BY_HEAD], _rows(p)
+    fits = heads.shape[1] > 0 and _steps_fit(p, rows) and _equally_many(p, rows)
+    return fits and np.array_equal(last_of_heads(heads), p["evicted_at"])
+
+
+def _steps_fit(p: Parts, evicted: npt.NDArray[np.int32]) -> bool:
+    """No token goes before it came, or after the run."""
+    if evicted.shape[1] != p["token_ids"].size or not _within(evicted, HELD, p["seen"].size):
         return False
-    if not bool(((evicted == HELD) | (evicted >= p["joined_at"])).all()):
-        return False
-    drops = [_drops(row, steps) for row in evicted]
+    return bool(((evicted == HELD) | (evicted >= p["joined_at"])).all())
+
+
+def _equally_many(p: Parts, evicted: npt.NDArray[np.int32]) -> bool:
+    """All rows hold equally many after every step."""
+    drops = [_drops(row, p["seen"].size) for row in evicted]
     return all(np.array_equal(drops[0], others) for others in drops[1:])
 
 
@@ -251,14 +281,14 @@ def _frame_widths_fit(p: Parts) -> bool:
     widths, at = p["frame_widths"], p["frame_steps"]
     if not p["evicted_at"].shape[0]:
         return not widths.size
-    gone = np.cumsum(_drops(p["evicted_at"][0], p["seen"].size))
+    gone = np.cumsum(_drops(_rows(p)[0], p["seen"].size))
     before = np.concatenate([[0], gone])[at]
     return bool(np.array_equal(widths, p["seen"][at] - before))
 
 
 def _frame_values_fit(p: Parts) -> bool:
-    values, layers = p["frame_values"], p["evicted_at"].shape[0]
-    right = int(p["frame_widths"].astype(np.int64).sum()) * layers == values.size
+    values, rows = p["frame_values"], len(_rows(p))
+    right = int(p["frame_widths"].astype(np.int64).sum()) * rows == values.size
     return right and bool(((values >= 0) & (values <= 1.01)).all())
 
 
@@ -267,11 +297,13 @@ def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
 
 
 def _assemble(parts: Parts, manifest: dict[str, Any]) -> Trace:
-    layers = parts["evicted_at"].shape[0]
-    ends = np.cumsum(parts["frame_widths"].astype(np.int64) * layers)
+    by_head = parts.get(BY_HEAD)
+    shape = parts["evicted_at"].shape[:1] if by_head is None else by_head.shape[:2]
+    ends = np.cumsum(parts["frame_widths"].astype(np.int64) * math.prod(shape))
     values = np.split(parts["frame_values"], ends[:-1]) if ends.size else []
     frames = tuple(
-        MassFrame(int(step), flat.reshape(layers, -1))
+        MassFrame(int(step), flat.reshape(*shape, -1))
         for step, flat in zip(parts["frame_steps"], values, strict=True)
     )
-    return Trace(**{name: parts[name] for name in _COLUMNS}, frames=frames, manifest=manifest)
+    columns = {name: parts[name] for name in _COLUMNS}
+    return Trace(**columns, frames=frames, evicted_by_head=by_head, manifest=manifest)

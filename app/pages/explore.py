@@ -13,16 +13,20 @@ from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, preview_message
-from app.runner import RUNS, describe_problem, known_layers, run_messages
+from app.runner import describe_problem, run_messages
+from app.runs import RUNS
 from app.samples import samples
 from app.session import from_query, to_query
 from lacache_core.errors import LaCacheError
+from lacache_core.models import known_layers
 from lacache_core.policies import POLICIES, policy_settings
 from lacache_core.settings import RunSettings, limits
 
 LOG = logging.getLogger(__name__)
 _FIELDS = RunSettings.model_fields
 _LADDER = ("span", "overlap", "arrangement", "slack")
+# The map in the browser does not draw shares of heads yet; the feed and the library carry them.
+_NOT_DRAWN = ("h2o", "snapkv")
 
 
 def explore(demo: gr.Blocks) -> None:
@@ -118,7 +122,7 @@ def _text_controls() -> dict[str, Any]:
 
 
 def _choose_policy() -> dict[str, Any]:
-    names = [(policy.label, name) for name, policy in POLICIES.items()]
+    names = [(policy.label, name) for name, policy in POLICIES.items() if name not in _NOT_DRAWN]
     default = _FIELDS["policy"].default
     return {"policy": gr.Dropdown(names, value=default, label="Policy", elem_id="policy")}
 
@@ -127,8 +131,8 @@ def _policy_controls() -> dict[str, Any]:
     """The main settings of a policy, by name."""
     inputs: dict[str, Any] = {}
     inputs["budget"] = _slider("budget", step=1, maximum=1024, minimum=40)
-    layers = known_layers(_FIELDS["model"].default) or 2
-    inputs["span"] = _slider("span", maximum=layers - 1)
+    layers = known_layers(_FIELDS["model"].default)
+    inputs["span"] = _slider("span", maximum=None if layers is None else layers - 1)
     inputs["overlap"] = _slider("overlap", maximum=_FIELDS["span"].default - 1)
     inputs["max_new_tokens"] = _slider("max_new_tokens", maximum=2048)
     return inputs
@@ -214,10 +218,11 @@ def _slider(
     """A slider whose label, help, default and outer limits come from the schema."""
     info = _FIELDS[name]
     low, high = limits(name)
+    most = (high or 1) if maximum is None else maximum
     return gr.Slider(
         (low or 0) if minimum is None else minimum,
-        (high or 1) if maximum is None else maximum,
-        value=info.default,
+        most,
+        value=min(info.default, most),
         step=step,
         label=info.title,
         info=info.description,

@@ -44,28 +44,44 @@ export class AttentionFrames {
 
   /** The frame at a step, or the last one before it; null when there is none. */
   by(step) {
+    const after = this.#after(step);
+    return after ? this.list[after - 1] : null;
+  }
+
+  /** How many frames there are at a step and before it. */
+  #after(step) {
     let low = 0, high = this.list.length;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.list[middle].step <= step) low = middle + 1;
       else high = middle;
     }
-    return low ? this.list[low - 1] : null;
+    return low;
   }
 
-  /** Per pattern, the text positions of a frame's columns: held before its step, or joining in it. */
+  /** The frames at a step and before it. */
+  upTo(step) {
+    return this.list.slice(0, this.#after(step));
+  }
+
+  /** Per pattern, the text positions of a frame's columns. */
   columns(frame, store) {
     if (this.known?.frame === frame) return this.known.columns;
-    const tokens = store.seen(frame.step);
-    const columns = store.evictedAt.map((evicted) => {
+    const columns = store.evictedAt.map((_, row) => {
       const out = new Int32Array(frame.length);
-      for (let t = 0, k = 0; t < tokens && k < frame.length; t++) {
-        if (evicted[t] === HELD || evicted[t] >= frame.step) out[k++] = t;
-      }
+      this.positions(frame, store, row, out);
       return out;
     });
     this.known = { frame, columns };
     return columns;
+  }
+
+  /** Writes the text positions of a frame's columns in one pattern: held before its step, or joining in it. */
+  positions(frame, store, row, out) {
+    const tokens = store.seen(frame.step), evicted = store.evictedAt[row];
+    for (let t = 0, k = 0; t < tokens && k < frame.length; t++) {
+      if (evicted[t] === HELD || evicted[t] >= frame.step) out[k++] = t;
+    }
   }
 
   /** A layer's share of attention on a token in a frame, 0 to 1; null when it saw no such entry. */

@@ -1,7 +1,9 @@
 // The list of compactions, oldest first, with the newest at the clock in sight. Only the rows that
-// are in sight exist, so thousands cost no more than twenty. A click sets the clock there.
+// are in sight exist, so thousands cost no more than twenty. A click sets the clock there. What one
+// of them did is told by closeup.js.
 
 import { count, counted, el } from "./dom.js";
+import { span } from "./telling.js";
 
 const ROW = 26; // pixels; the style sheet says the same
 const HEAD = 24;
@@ -18,14 +20,22 @@ export class Compactions {
     this.box = el("div", { className: "lc-list", tabIndex: 0 }, head, this.space);
     this.box.setAttribute("role", "region");
     this.box.setAttribute("aria-label", "Compactions");
-    this.latest = el("p", { className: "lc-sentence" });
-    root.append(this.said, this.box, this.latest);
+    root.append(this.said, this.box);
     this.space.addEventListener("click", (event) => {
       const item = event.target.closest("button");
-      if (item) view.setClock(Number(item.dataset.step));
+      if (item) view.chooseCompaction(Number(item.dataset.index));
     });
-    this.box.addEventListener("scroll", () => this.#render());
-    this.resizing = new ResizeObserver(() => this.#render());
+    // Kept here, since asking the page would make it lay everything out in between.
+    Object.assign(this, { top: 0, height: 0 });
+    this.box.addEventListener("scroll", () => {
+      this.top = this.box.scrollTop;
+      this.#render();
+    });
+    this.resizing = new ResizeObserver(([entry]) => {
+      this.height = entry.contentRect.height;
+      this.#reveal();
+      this.#render();
+    });
     this.resizing.observe(this.box);
   }
 
@@ -36,31 +46,31 @@ export class Compactions {
       this.rows.clear();
       this.space.replaceChildren();
       this.current = -1;
+      this.top = this.box.scrollTop = 0;
     }
     this.space.style.height = `${store.compactions.length * ROW}px`;
-    const current = store.compactionsBy(view.clock) - 1;
+    const current = view.compaction;
     if (current !== this.current) {
       this.current = current;
       this.#reveal();
     }
     const newest = store.compactions[current];
     this.said.textContent = this.#count(newest);
-    this.latest.textContent = newest ? sentence(newest) : "";
     this.#render();
   }
 
   #reveal() {
-    const { box } = this;
+    const { box, height } = this;
     const top = Math.max(0, this.current) * ROW; // below the heading, which stays in sight
-    if (this.box.matches(":hover") && this.view.following) return; // somebody reads there
-    if (top < box.scrollTop) box.scrollTop = top;
-    else if (top + ROW > box.scrollTop + box.clientHeight - HEAD) box.scrollTop = top + ROW + HEAD - box.clientHeight;
+    if (box.matches(":hover") && this.view.following) return; // somebody reads there
+    if (top < this.top) this.top = box.scrollTop = top;
+    else if (top + ROW > this.top + height - HEAD) this.top = box.scrollTop = top + ROW + HEAD - height;
   }
 
   #render() {
-    const { box, store, rows } = this;
-    const first = Math.max(0, Math.floor(box.scrollTop / ROW) - SPARE);
-    const end = Math.min(store.compactions.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + SPARE);
+    const { store, rows, top, height } = this;
+    const first = Math.max(0, Math.floor(top / ROW) - SPARE);
+    const end = Math.min(store.compactions.length, Math.ceil((top + height) / ROW) + SPARE);
     for (const [k, row] of rows) {
       if (k >= first && k < end) continue;
       row.remove();
@@ -79,12 +89,12 @@ export class Compactions {
 
   #row(k, c) {
     const cells = [
-      count(c.step + 1), count(c.seen), entries(c), `${c.kept} of ${c.width}`, `${c.width - c.kept}`,
+      count(c.step + 1), count(c.seen), span(c.start, c.width), `${c.kept} of ${c.width}`, `${c.width - c.kept}`,
       c.restart ? "restart" : "",
     ];
-    const item = el("button", { type: "button", className: "lc-row", title: sentence(c) },
+    const item = el("button", { type: "button", className: "lc-row" },
       ...cells.map((text) => el("span", { textContent: text })));
-    item.dataset.step = c.step;
+    item.dataset.index = k;
     const row = el("li", {}, item);
     row.style.top = `${k * ROW}px`;
     return row;
@@ -98,18 +108,4 @@ export class Compactions {
     const passes = newest.restarts ? `, ${counted(newest.restarts, "restart pass", "restart passes")}` : "";
     return `${count(current + 1)} so far${passes}`;
   }
-}
-
-function entries(c) {
-  return c.width === 1 ? `${c.start}` : `${c.start}–${c.start + c.width - 1}`;
-}
-
-/** What a compaction did, in one sentence. */
-export function sentence(c) {
-  const freed = c.width - c.kept;
-  const when = `Token ${count(c.seen)}: `;
-  const which = c.width === 1 ? `entry ${c.start}` : `entries ${entries(c)}`;
-  if (!c.kept) return `${when}${which} dropped by every layer.`;
-  const pass = c.restart ? "a new pass begins at the old end; of " : "of ";
-  return `${when}${pass}${which} each layer kept ${c.kept}, not all the same, which freed ${freed}.`;
 }

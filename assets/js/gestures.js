@@ -64,9 +64,9 @@ export class Gestures {
     if (!this.moved) return;
     if (this.kind === "strip") this.#strip(x);
     else if (this.kind === "select") {
-      const ends = [this.map.tokenAt(this.pressed[0]), this.map.tokenAt(x)].sort((a, b) => a - b);
+      const ends = [this.map.columnAt(this.pressed[0]), this.map.columnAt(x)].sort((a, b) => a - b);
       this.view.setBrush(ends);
-    } else if (this.view.range) this.view.pan(this.map.tokenAt(before[0]) - this.map.tokenAt(x));
+    } else if (this.view.range) this.view.pan(this.map.columnAt(before[0]) - this.map.columnAt(x));
     else this.view.setHover(this.map.cellAt(x, y)); // a finger on the whole run
   }
 
@@ -74,7 +74,7 @@ export class Gestures {
     this.moved = true;
     const apart = (a) => Math.max(16, Math.hypot(a[0] - other[0], a[1] - other[1]));
     const factor = Math.max(0.5, Math.min(2, apart(before) / apart(now)));
-    this.view.zoom(factor, this.map.tokenAt((now[0] + other[0]) / 2));
+    this.view.zoom(factor, this.map.columnAt((now[0] + other[0]) / 2));
   }
 
   #up(event) {
@@ -125,7 +125,7 @@ export class Gestures {
       return;
     }
     event.preventDefault();
-    view.zoom(Math.exp(event.deltaY * unit * (pinching ? 0.008 : 0.0022)), map.tokenAt(this.#at(event)[0]));
+    view.zoom(Math.exp(event.deltaY * unit * (pinching ? 0.008 : 0.0022)), map.columnAt(this.#at(event)[0]));
   }
 }
 

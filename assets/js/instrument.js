@@ -6,6 +6,7 @@
 // For tests and the curious, `element.__lacache` is the instrument: see `stats`.
 
 import { Clock } from "./clock.js";
+import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
 import { button, el, throttled } from "./dom.js";
 import { Figures } from "./figures.js";
@@ -15,6 +16,8 @@ import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
 import { Runs } from "./runs.js";
 import { RunStore } from "./store.js";
+import { Switches } from "./switches.js";
+import { TokenPanel } from "./token.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
@@ -45,7 +48,10 @@ class Instrument {
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
       this.words.update();
-      this.compactions.update();
+      setTimeout(() => { // so that a frame can go in between
+        this.compactions.update();
+        this.closeup.update();
+      });
     }, SLOW_MS);
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
     this.#watchTheme();
@@ -78,7 +84,9 @@ class Instrument {
       button("plus", "Zoom in", () => view.zoom(0.5, this.#centre())),
       button("All", "Show the whole run (Home)", () => view.fit()),
     );
-    const toolbar = el("div", { className: "lc-toolbar" }, modes, el("div", { className: "lc-group" }, zoom, helpButton(), ...this.runs.nodes));
+    this.switches = new Switches(view);
+    const shown = el("div", { className: "lc-shown" }, modes, ...this.switches.nodes);
+    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, helpButton(), ...this.runs.nodes));
 
     const legend = el("div", { className: "lc-legend" });
     this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
@@ -94,11 +102,13 @@ class Instrument {
     const note = el("p", { className: "lc-note" }, "Held by no layer ", scale, " all layers");
     const words = el("section", { className: "lc-words" }, el("h3", { textContent: "The text" }), note);
     const list = el("section", { className: "lc-compactions" }, el("h3", { textContent: "Compactions" }));
+    const closeup = el("section", { className: "lc-closeup" });
+    const token = el("section", { className: "lc-token-panel" });
     this.element.classList.add("lc");
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
       this.runs.caption, figures, toolbar, this.tour.card, stage, clock, readout,
-      el("div", { className: "lc-columns" }, words, list), this.summary,
+      el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
     this.map = new MapView(this.canvas, store, view);
@@ -108,6 +118,8 @@ class Instrument {
     this.readout = new Readout(readout, store, view);
     this.words = new Words(words, store, view);
     this.compactions = new Compactions(list, store, view);
+    this.closeup = new Closeup(closeup, store, view);
+    this.token = new TokenPanel(token, store, view);
   }
 
   /** Takes a message in: the one way by which data comes. */
@@ -153,7 +165,7 @@ class Instrument {
     const { store, view, map } = this;
     return {
       applied: this.applied, gaps: this.gaps, run: store.run, seq: store.seq, steps: store.steps,
-      tokens: store.length, compactions: store.compactions.length, mode: view.mode, clock: view.clock,
+      tokens: store.length, compactions: store.compactions.length, mode: view.mode, axis: view.axis, clock: view.clock,
       following: view.following, range: view.visible, zoomed: view.range !== null, locked: view.locked,
       drawn: map.drawn, drawMs: map.drawMs.slice(), applyMs: this.applyMs.slice(),
     };
@@ -164,10 +176,12 @@ class Instrument {
     if (what === "mode") this.#chrome();
     if (what === "range") return;
     this.readout.update();
+    this.token.update();
     if (what === "clock") {
       this.clock.update();
       this.figures.update();
       this.legend.update();
+      this.summarise();
     }
     if (what !== "mode") this.slowly();
   }
@@ -179,6 +193,7 @@ class Instrument {
     this.figures.update();
     if (this.view.focus || !this.store.steps || !this.readoutShown) this.readout.update();
     this.readoutShown = this.store.steps > 0;
+    this.token.update();
     this.slowly();
     if (this.store.steps) this.summarise();
   }
@@ -188,6 +203,7 @@ class Instrument {
     for (const node of this.modeButtons) {
       node.setAttribute("aria-pressed", String(node.dataset.mode === view.mode));
     }
+    this.switches.update();
     this.legend.update();
     this.runs.update();
     this.tour.update();
@@ -210,9 +226,12 @@ class Instrument {
   #summaryText() {
     const { store } = this;
     if (!store.steps) return "";
-    const { seen, held, union } = store.figures.seen === undefined ? store.summary(store.steps - 1) : store.figures;
-    return `${store.setup.label}: ${seen} tokens seen, each of ${store.layers} layers holds ${held} entries, `
-      + `${union} different tokens are held by at least one layer, ${store.compactions.length} compactions.`;
+    const clock = this.view.clock;
+    const { seen, held, union, oldest } = store.summary(clock);
+    const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${oldest}.`;
+    return `${store.setup.label}, step ${clock + 1} of ${store.steps}: ${seen} tokens seen, each of ${store.layers} layers `
+      + `holds ${held} entries, ${union} different tokens are held by at least one layer, `
+      + `${store.compactionsBy(clock)} compactions.${last}`;
   }
 
   #watchTheme() {
@@ -242,7 +261,8 @@ class Instrument {
 
   #centre() {
     const { focus, visible } = this.view;
-    return focus ? focus.token + 0.5 : (visible[0] + visible[1]) / 2;
+    const at = focus ? this.view.columnOf(focus.token, focus.layer ?? 0) : -1;
+    return at < 0 ? (visible[0] + visible[1]) / 2 : at + 0.5;
   }
 
   #actions() {
@@ -262,8 +282,14 @@ class Instrument {
       " ": () => clock.toggle(),
       "[": () => clock.jump(-1),
       "]": () => clock.jump(1),
+      "<": () => this.closeup.go(-1),
+      ">": () => this.closeup.go(1),
+      ",": () => clock.by(-1),
+      ".": () => clock.by(1),
       l: () => clock.followOrHold(),
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
+      x: () => this.switches.toggleAxis(),
+      a: () => this.switches.toggleQueries(),
       Escape: () => view.lock(null),
     };
   }

@@ -8,9 +8,13 @@ const LIST = [
   ["+  −", "zoom in, out"],
   ["Home", "show the whole run"],
   ["Space", "play or pause"],
+  [",  .", "one step back, on"],
   ["[  ]", "previous, next compaction"],
+  ["<  >", "the same, one by one within a step"],
   ["L", "follow the newest step"],
   ["M", "change what the map shows"],
+  ["X", "by text or by cache slot"],
+  ["A", "attention: last query, all so far"],
   ["Esc", "unlock the cell"],
 ];
 const MOUSE = "Wheel zooms, dragging selects a stretch or pans, a double click shows all.";

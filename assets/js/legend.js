@@ -1,7 +1,7 @@
 // What the colours mean, for the mode that is on.
 
 import { brightScale, css, gradient, mix } from "./colors.js";
-import { count, el } from "./dom.js";
+import { count, counted, el } from "./dom.js";
 
 const STATES = [
   ["sink", "sink, never dropped"],
@@ -18,14 +18,22 @@ export class Legend {
 
   update() {
     const { store, view } = this;
-    const last = view.mode === "when" ? Math.max(0, view.clock) : 0;
-    const frame = view.mode === "attention" ? store.frame(view.clock) : null;
+    const frame = view.mode === "attention" && !view.accumulated ? store.frame(view.clock) : null;
+    const queries = view.mode === "attention" && view.accumulated ? store.accumulated.upTo(view.clock).count : 0;
     const compares = Boolean(store.setup.budget) && store.setup.policy !== "streaming_llm";
-    const key = [view.mode, store.layers, store.setup.reserve, last, frame?.step, compares, this.theme].join("/");
+    const clock = view.mode === "when" ? [view.clock, store.steps] : view.slots ? [store.seen(view.clock)] : [];
+    const key = [
+      view.mode, view.axis, view.accumulated, store.layers, store.setup.reserve, ...clock, frame?.step, queries,
+      compares, this.theme,
+    ].join("/");
     if (this.shown === key) return;
     this.shown = key;
-    const parts = this[`_${view.mode}`](last, frame);
-    if (compares) parts.push(this.#item("window", "where a window of this budget begins"));
+    const parts = this[`_${view.mode}${view.slots && view.mode !== "attention" ? "Slots" : ""}`]({ frame, queries });
+    if (compares) {
+      parts.push(this.#item("window", view.slots
+        ? "left of it: older than a window of this budget reaches"
+        : "where a window of this budget begins"));
+    }
     this.root.replaceChildren(...parts);
   }
 
@@ -48,35 +56,66 @@ export class Legend {
   }
 
   _state() {
+    return this.#states(STATES);
+  }
+
+  #states(states) {
     // A policy without a reserve (a window, the full cache) has nothing to say of it.
-    const shown = STATES.filter(([name]) => name !== "reserve" || this.store.setup.reserve !== 0);
+    const shown = states.filter(([name]) => name !== "reserve" || this.store.setup.reserve !== 0);
     return shown.map(([name, text]) => this.#item(name, text));
   }
 
-  _attention(_, frame) {
-    const when = frame ? `the query at step ${count(frame.step + 1)}` : "the last query";
+  _stateSlots() {
+    const last = Math.max(0, this.store.seen(this.view.clock) - 1);
     return [
-      this.#scale(`share of each layer's attention, ${when}`, brightScale(), ["0.001 %", "0.01", "0.1", "1", "10", "100 %"]),
-      this.#item("dropped", "dropped, or not looked at"),
+      this.#scale("text position of the entry", brightScale(), ["0", count(Math.round(last / 2)), count(last)]),
+      ...this.#states([["sink", "sink, never dropped"], ["texture", "newest, not compacted yet"]])
+        .filter((_, k) => k === 0 || this.store.setup.reserve !== 0),
+    ];
+  }
+
+  _attention({ frame, queries }) {
+    const { slots, accumulated } = this.view;
+    const when = frame ? `the query at step ${count(frame.step + 1)}` : "the last query";
+    const over = queries ? `mean over ${counted(queries, "observed query", "observed queries")} up to here` : "no query observed yet";
+    return [
+      this.#scale(`share of each layer's attention, ${accumulated ? over : when}`, brightScale(),
+        ["0.001 %", "0.01", "0.1", "1", "10", "100 %"]),
+      this.#item("dropped", slots ? "not looked at" : accumulated ? "never looked at" : "dropped, or not looked at"),
     ];
   }
 
   _holding() {
+    const { few, many, dropped } = this.readPalette();
+    const faint = el("i", { className: "lc-swatch" });
+    faint.style.background = css(mix(dropped, mix(few, many, 0.5), 0.28));
+    return [...this._holdingSlots(), el("span", {}, faint, "faint: not in this layer, but in others")];
+  }
+
+  _holdingSlots() {
     const { few, many } = this.readPalette();
     const colours = Array.from({ length: 32 }, (_, k) => mix(few, many, k / 31));
     const layers = this.store.layers || 0;
-    const faint = el("i", { className: "lc-swatch" });
-    faint.style.background = css(mix(this.readPalette().dropped, mix(few, many, 0.5), 0.28));
     return [
       this.#scale("layers that hold the token", colours, layers ? ["0", count(layers / 2), count(layers)] : ["none", "all"]),
-      el("span", {}, faint, "faint: not in this layer, but in others"),
     ];
   }
 
-  _when(last) {
+  _when() {
+    const last = Math.max(0, this.view.clock);
     return [
       this.#scale("dropped at step", brightScale(), last ? ["1", count(Math.round(last / 2) + 1), count(last + 1)] : ["first", "last"]),
       this.#item("dropped", "still held"),
+    ];
+  }
+
+  _whenSlots() {
+    const first = this.view.clock + 2, last = this.store.steps;
+    const known = last > first;
+    return [
+      this.#scale("will be dropped at step", brightScale(),
+        known ? [count(first), count(Math.round((first + last) / 2)), count(last)] : ["next", "last"]),
+      this.#item("dropped", `held to ${this.store.running ? "the newest step" : "the end of the run"}`),
     ];
   }
 }

@@ -1,13 +1,15 @@
-// The map: layers by tokens on a canvas, the number of layers holding each token above it, and the
-// whole run as a strip below it once somebody has zoomed in. Draws what View and RunStore say.
+// The map: layers by tokens or cache slots on a canvas with its margins, and the whole run as a strip
+// below it once somebody has zoomed in. Draws what View and RunStore say.
 
-import { axes, brush, crosshair, margin, overview, windowLine } from "./annotations.js";
+import { brush, crosshair, overview } from "./annotations.js";
+import { axes } from "./axes.js";
 import { readPalette } from "./colors.js";
 import { fitCanvas } from "./dom.js";
 import { Gestures } from "./gestures.js";
+import { SIDE, margin, marginAxis, sideMargin, windowLine } from "./margins.js";
 import { Raster } from "./raster.js";
 
-const LEFT = 40, RIGHT = 14, TOP = 62, BOTTOM = 40;
+const LEFT = 40, RIGHT = SIDE, TOP = 62, BOTTOM = 40;
 const TALL = [400, 0.5, 600]; // least, share of the window's height, most
 const SMALL = [760, 350]; // in windows narrower than this, this height
 const GRID_FROM = 5; // pixels: rows and columns at least so large are set apart by lines
@@ -74,23 +76,23 @@ export class MapView {
     return { x: LEFT, y: TOP, width, row, height, bottom: TOP + height };
   }
 
-  tokenAt(x) {
+  /** The column at a place of the canvas, with its fraction: a token, or by slot a place in the cache. */
+  columnAt(x) {
     const [first, last] = this.view.visible;
     return first + ((x - LEFT) / this.plot.width) * (last - first);
   }
 
-  xOf(token) {
+  xOf(column) {
     const [first, last] = this.view.visible;
-    return LEFT + ((token - first) / (last - first)) * this.plot.width;
+    return LEFT + ((column - first) / (last - first)) * this.plot.width;
   }
 
   cellAt(x, y) {
-    const { plot, store } = this;
-    const token = Math.floor(this.tokenAt(x));
-    if (x < LEFT || x > LEFT + plot.width || token < 0 || token >= store.length) return null;
-    if (y < 16 || y > plot.bottom) return null;
-    const layer = Math.floor((y - plot.y) / plot.row);
-    return { token, layer: Math.max(0, Math.min(store.layers - 1, layer)) };
+    const { plot, store, view } = this;
+    if (x < LEFT || x > LEFT + plot.width || y < 16 || y > plot.bottom) return null;
+    const layer = Math.max(0, Math.min(store.layers - 1, Math.floor((y - plot.y) / plot.row)));
+    const token = store.layers ? view.tokenIn(Math.floor(this.columnAt(x)), layer) : -1;
+    return token < 0 ? null : { token, layer };
   }
 
   draw() {
@@ -108,7 +110,7 @@ export class MapView {
     g.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     if (!store.layers || !store.length) return;
     const [first, last] = view.visible;
-    this.raster.draw(store, view.clock, view.mode, first, last, Math.round(plot.width * ratio));
+    this.raster.draw(store, view, first, last, Math.round(plot.width * ratio));
     g.imageSmoothingEnabled = false;
     g.drawImage(this.raster.canvas, plot.x, plot.y, plot.width, plot.height);
 
@@ -124,26 +126,32 @@ export class MapView {
     brush(g, this);
     g.restore();
     axes(g, this);
+    marginAxis(g, this);
+    sideMargin(g, this);
     overview(g, this);
   }
 
   /** The recent reserve is told by a texture too, not by its colour alone. */
   #hatchReserve(g, plot) {
     const { store, view } = this;
-    const seen = store.seen(view.clock);
-    const recent = Math.max(store.setup.numSink || 0, seen - (store.setup.reserve || 0));
-    const x = Math.max(plot.x, this.xOf(recent)), end = Math.min(plot.x + plot.width, this.xOf(seen));
+    const filled = view.slots ? store.moment.entries(view.clock).lengths[0] : store.seen(view.clock);
+    const recent = Math.max(store.setup.numSink || 0, filled - (store.setup.reserve || 0));
+    const x = Math.max(plot.x, this.xOf(recent)), end = Math.min(plot.x + plot.width, this.xOf(filled));
     if (end - x < 3) return;
-    this.texture ||= this.#texture(g);
+    // By slot the newest are bright in light and dark.
+    const colour = view.slots ? "#000000" : this.palette.panel;
+    if (this.textureOf !== colour) this.texture = null;
+    this.texture ||= this.#texture(g, colour);
     g.fillStyle = this.texture;
     g.fillRect(x, plot.y, end - x, plot.height);
   }
 
-  #texture(g) {
+  #texture(g, colour) {
+    this.textureOf = colour;
     const tile = document.createElement("canvas");
     tile.width = tile.height = 6;
     const t = tile.getContext("2d");
-    t.strokeStyle = this.palette.panel;
+    t.strokeStyle = colour;
     t.globalAlpha = 0.55;
     for (const shift of [-6, 0, 6]) {
       t.beginPath();

@@ -5,6 +5,7 @@ import { readPalette } from "./colors.js";
 import { bytes, count, el, fitCanvas } from "./dom.js";
 import { Raster } from "./raster.js";
 import { RunStore } from "./store.js";
+import { View } from "./view.js";
 
 const RULER = 13; // pixels below the picture, for the numbers
 
@@ -60,7 +61,7 @@ class Preview {
     const tokens = store.length;
     const height = canvas.height - Math.round(RULER * ratio);
     raster.setPalette(palette);
-    raster.draw(store, 0, "state", 0, tokens, canvas.width);
+    raster.draw(store, new View(store), 0, tokens, canvas.width);
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.clearRect(0, 0, canvas.width, canvas.height);
     g.imageSmoothingEnabled = false;

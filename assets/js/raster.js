@@ -1,38 +1,29 @@
 // Turns what a store holds into pixels: one row a layer, one column a pixel of the screen. A column
-// that several tokens fall into shows their share, their most, or their latest, as the mode asks.
-// Knows nothing of axes, pointers or the page.
+// that several tokens or slots fall into shows their share, their most, or their latest, as the mode
+// asks (shading.js). Knows nothing of axes, pointers or the page.
 
-import { STATES, brightScale, mix, packed } from "./colors.js";
-
-const BRIGHT = brightScale().map(packed);
-const SHADES = 32;
-const FAINTEST = 8; // of 32: a single held token among many stays visible
+import { Shading } from "./shading.js";
 
 export class Raster {
   constructor() {
     this.canvas = document.createElement("canvas");
     this.context = this.canvas.getContext("2d");
-    this.tokensFrom = new Int32Array(0); // tokens of each column: from <= t < to
-    this.tokensTo = new Int32Array(0);
-    this.mean = new Float32Array(0); // layers holding a token, over each column's tokens
+    this.shading = new Shading();
+    this.from = new Int32Array(0); // what each column stands for: from <= column < to
+    this.to = new Int32Array(0);
+    // What the margin draws, up to `top`: by text position the layers that hold a column's tokens, by
+    // slot the text positions of its entries.
+    this.mean = new Float32Array(0);
     this.most = new Float32Array(0);
+    this.top = 1;
   }
 
   setPalette(palette) {
-    const ramp = (from, to) =>
-      Array.from({ length: SHADES + 1 }, (_, k) => packed(mix(from, to, k / SHADES)));
-    // From "dropped" to each kind of held cell, for columns that are partly held.
-    this.shades = {};
-    for (const name of STATES) this.shades[name] = ramp(palette.dropped, palette[name]);
-    this.dropped = packed(palette.dropped);
-    this.holding = ramp(palette.few, palette.many);
-    const faint = (share) => mix(palette.dropped, mix(palette.few, palette.many, share), 0.28);
-    this.holdingElsewhere = Array.from({ length: SHADES + 1 }, (_, k) =>
-      packed(k ? faint(k / SHADES) : palette.dropped));
+    this.shading.setPalette(palette);
   }
 
-  /** Draws the tokens between first and last into a picture `width` pixels wide. */
-  draw(store, step, mode, first, last, width) {
+  /** Draws the columns between first and last into a picture `width` pixels wide. */
+  draw(store, view, first, last, width) {
     const layers = Math.max(1, store.layers);
     if (this.canvas.width !== width || this.canvas.height !== layers) {
       this.canvas.width = width;
@@ -40,135 +31,96 @@ export class Raster {
       this.image = this.context.createImageData(width, layers);
       this.pixels = new Uint32Array(this.image.data.buffer);
       this.line = new Uint32Array(width);
-      this.tokensFrom = new Int32Array(width);
-      this.tokensTo = new Int32Array(width);
+      this.from = new Int32Array(width);
+      this.to = new Int32Array(width);
       this.mean = new Float32Array(width);
       this.most = new Float32Array(width);
     }
     this.pixels.fill(0);
-    this.used = 0; // columns with a token in them
+    this.used = 0; // columns with anything in them
+    const step = view.clock;
     if (store.layers && step >= 0) {
-      this.#columns(store, step, first, last, width);
-      this.#holders(store, step);
-      if (mode === "attention") this.#attention(store, step, first, last);
-      else this.#patterns(store, step, mode);
+      const entries = view.slots ? store.moment.entries(step) : null;
+      this.#columns(entries ? Math.max(...entries.lengths) : store.seen(step), first, last, width);
+      if (entries) this.#positions(store, entries, step);
+      else this.#holders(store, step);
+      this.#lines(store, view, entries);
     }
     this.context.putImageData(this.image, 0, 0);
   }
 
-  #columns(store, step, first, last, width) {
-    const seen = store.seen(step);
+  #columns(filled, first, last, width) {
     const scale = (last - first) / width;
     let c = 0;
     for (; c < width; c++) {
       // Where a token is wider than a pixel, the one in the pixel's middle counts.
       const from = Math.floor(scale < 1 ? first + (c + 0.5) * scale : first + c * scale);
       const to = scale < 1 ? from + 1 : Math.max(from + 1, Math.floor(first + (c + 1) * scale));
-      if (from >= seen) break;
-      this.tokensFrom[c] = from;
-      this.tokensTo[c] = Math.min(seen, to);
+      if (from >= filled) break;
+      this.from[c] = from;
+      this.to[c] = Math.min(filled, to);
     }
     this.used = c;
   }
 
-  #holders(store, step) {
-    const { tokensFrom, tokensTo, mean, most, used } = this;
+  /** Does `work(from, to)` once for each run of columns that stand for the same. */
+  #each(work) {
+    const { from, to, mean, most, used } = this;
     for (let c = 0; c < used; c++) {
-      const from = tokensFrom[c];
-      if (c && tokensFrom[c - 1] === from && tokensTo[c - 1] === tokensTo[c]) {
+      if (c && from[c - 1] === from[c] && to[c - 1] === to[c]) {
         mean[c] = mean[c - 1];
         most[c] = most[c - 1];
-        continue;
-      }
-      let sum = 0, top = 0;
-      for (let t = from; t < tokensTo[c]; t++) {
-        const holders = store.holders(t, step);
-        sum += holders;
-        if (holders > top) top = holders;
-      }
-      mean[c] = sum / (tokensTo[c] - from);
-      most[c] = top;
+      } else [mean[c], most[c]] = work(from[c], to[c]);
     }
   }
 
-  #patterns(store, step, mode) {
-    const { line, pixels } = this;
+  #holders(store, step) {
+    const holders = store.moment.holders(step);
+    this.top = store.layers;
+    this.#each((from, to) => {
+      let sum = 0, most = 0;
+      for (let t = from; t < to; t++) {
+        sum += holders[t];
+        if (holders[t] > most) most = holders[t];
+      }
+      return [sum / (to - from), most];
+    });
+  }
+
+  #positions(store, { rows, lengths }, step) {
+    this.top = Math.max(1, store.seen(step));
+    this.#each((from, to) => {
+      let sum = 0, weight = 0, most = 0;
+      for (let p = 0; p < rows.length; p++) {
+        const end = Math.min(to, lengths[p]);
+        for (let j = from; j < end; j++) {
+          const reached = rows[p][j] + 1;
+          sum += reached * store.layersOfRow[p];
+          weight += store.layersOfRow[p];
+          if (reached > most) most = reached;
+        }
+      }
+      return [weight ? sum / weight : 0, most];
+    });
+  }
+
+  #lines(store, view, entries) {
+    const { line, pixels, shading } = this;
     const width = this.canvas.width;
-    for (let p = 0; p < store.evictedAt.length; p++) {
-      if (mode === "holding") this.#holdingLine(store, step, p);
-      else if (mode === "when") this.#whenLine(store, step, p);
-      else this.#stateLine(store, step, p);
+    shading.begin(this, store, view, entries);
+    const put = (layer) => pixels.set(line, layer * width);
+    if (view.mode === "attention") {
       for (let layer = 0; layer < store.layers; layer++) {
-        if (store.rowOfLayer[layer] === p) pixels.set(line, layer * width);
+        line.fill(0);
+        shading.line(line, store.rowOfLayer[layer], layer);
+        put(layer);
       }
+      return;
     }
-  }
-
-  /** How many of a column's tokens the pattern holds. */
-  #heldIn(evicted, c, step) {
-    let held = 0;
-    for (let t = this.tokensFrom[c]; t < this.tokensTo[c]; t++) {
-      const gone = evicted[t];
-      if (gone < 0 || gone > step) held++;
-    }
-    return held;
-  }
-
-  #stateLine(store, step, p) {
-    const { tokensFrom, tokensTo, line, shades } = this;
-    const evicted = store.evictedAt[p];
-    const sinks = store.setup.numSink || 0;
-    const recent = store.seen(step) - (store.setup.reserve || 0);
-    for (let c = 0; c < this.used; c++) {
-      const from = tokensFrom[c];
-      const held = this.#heldIn(evicted, c, step);
-      const share = Math.round((SHADES * held) / (tokensTo[c] - from));
-      const ramp = from < sinks ? shades.sink : from >= recent ? shades.reserve : shades.held;
-      line[c] = ramp[held ? Math.max(FAINTEST, share) : 0];
-    }
-  }
-
-  #holdingLine(store, step, p) {
-    const { line, most } = this;
-    const evicted = store.evictedAt[p];
-    for (let c = 0; c < this.used; c++) {
-      const shade = Math.round((SHADES * most[c]) / store.layers);
-      const held = this.#heldIn(evicted, c, step);
-      line[c] = held ? this.holding[shade] : this.holdingElsewhere[shade];
-    }
-  }
-
-  #whenLine(store, step, p) {
-    const { tokensFrom, tokensTo, line } = this;
-    const evicted = store.evictedAt[p];
-    const scale = 255 / Math.max(1, step);
-    for (let c = 0; c < this.used; c++) {
-      let latest = -1;
-      for (let t = tokensFrom[c]; t < tokensTo[c]; t++) {
-        const gone = evicted[t];
-        if (gone <= step && gone > latest) latest = gone;
-      }
-      line[c] = latest < 0 ? this.dropped : BRIGHT[Math.round(latest * scale)];
-    }
-  }
-
-  /** The attention frame of the step: of a column's tokens, the one that gets most. */
-  #attention(store, step, first, last) {
-    const { pixels, tokensFrom, tokensTo } = this;
-    const width = this.canvas.width;
-    const frame = store.frame(step);
-    const positions = frame && store.columns(frame);
-    const start = Math.max(0, Math.floor(first));
-    const values = new Int16Array(Math.max(1, Math.ceil(last) - start)).fill(-1); // by token
-    for (let layer = 0; layer < store.layers; layer++) {
-      const at = frame ? positions[store.rowOfLayer[layer]] : [];
-      for (let k = 0; k < at.length; k++) values[at[k] - start] = frame.values[layer * at.length + k];
-      for (let c = 0; c < this.used; c++) {
-        let top = -1;
-        for (let t = tokensFrom[c]; t < tokensTo[c]; t++) top = Math.max(top, values[t - start]);
-        pixels[layer * width + c] = top < 0 ? this.dropped : BRIGHT[top];
-      }
-      for (let k = 0; k < at.length; k++) values[at[k] - start] = -1;
+    for (let row = 0; row < store.evictedAt.length; row++) {
+      line.fill(0);
+      shading.line(line, row);
+      for (let layer = 0; layer < store.layers; layer++) if (store.rowOfLayer[layer] === row) put(layer);
     }
   }
 }

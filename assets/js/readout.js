@@ -20,8 +20,6 @@ export class Readout {
     Object.assign(this, { root, store, view });
     this.context = el("p", { className: "lc-context" });
     this.facts = el("dl", { className: "lc-facts" });
-    this.dots = el("span", { className: "lc-dots" });
-    this.dots.setAttribute("aria-hidden", "true");
     this.spoken = el("p", { className: "lc-hidden" });
     this.spoken.setAttribute("aria-live", "polite");
     root.append(this.context, this.facts, this.spoken);
@@ -73,18 +71,32 @@ export class Readout {
     if (layer !== null) {
       const state = store.cell(layer, token, clock);
       parts.push([`layer ${layer + 1}`, WORDS[state] + this.#since(state, layer, token)]);
+      const slot = store.moment.slot(store.rowOfLayer[layer], token, clock);
+      if (slot >= 0) parts.push(["slot", count(slot)]);
     }
     const holders = store.holders(token, clock);
-    parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, this.#dots(token, clock)]);
+    parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
     const loss = store.nll[token];
     if (!Number.isNaN(loss)) parts.push(["loss", loss.toFixed(2)]);
-    const frame = layer === null ? null : store.frame(clock);
-    if (frame) {
-      const share = store.share(frame, layer, token);
-      const when = frame.step === clock ? "" : ` at step ${count(frame.step + 1)}`;
-      parts.push(["attention", share === null ? "none" : `${percent(share)} of the layer's${when}`]);
-    }
+    if (layer !== null) parts.push(...this.#attention(layer, token));
     return parts;
+  }
+
+  /** What the last query gave the cell or, where that is shown, all observed ones. */
+  #attention(layer, token) {
+    const { store, view } = this;
+    if (view.mode === "attention" && view.accumulated) {
+      const { count: queries } = store.accumulated.upTo(view.clock);
+      if (!queries) return [];
+      const share = store.accumulated.share(layer, token);
+      const over = `mean of ${counted(queries, "query", "queries")}`;
+      return [["attention", share === null ? "none" : `${percent(share)} of the layer's, ${over}`]];
+    }
+    const frame = store.frame(view.clock);
+    if (!frame) return [];
+    const share = store.share(frame, layer, token);
+    const when = frame.step === view.clock ? "" : ` at step ${count(frame.step + 1)}`;
+    return [["attention", share === null ? "none" : `${percent(share)} of the layer's${when}`]];
   }
 
   #since(state, layer, token) {
@@ -94,21 +106,21 @@ export class Readout {
     return ` at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
   }
 
-  /** One mark a layer: filled where the token is held. */
-  #dots(token, clock) {
-    const { store } = this;
-    const marks = store.rowOfLayer.map((row) => {
-      const held = token < store.length && store.held(row, token, clock);
-      return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
-    });
-    this.dots.replaceChildren(...marks);
-    return this.dots;
-  }
-
   text() {
     const { cell } = this;
     if (!cell) return "";
     const said = this.parts(cell).map(([name, value]) => `${name}: ${value}`).join("; ");
     return `“${visible(this.store.tokens[cell.token])}”; ${said}.`;
   }
+}
+
+/** One mark a layer: filled where the token is held. */
+export function layerDots(store, token, clock) {
+  const marks = store.rowOfLayer.map((row) => {
+    const held = token < store.length && store.held(row, token, clock);
+    return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+  });
+  const dots = el("span", { className: "lc-dots" }, ...marks);
+  dots.setAttribute("aria-hidden", "true");
+  return dots;
 }

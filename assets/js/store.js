@@ -1,7 +1,9 @@
 // What the browser knows of a run: messages in (docs/live-map.md), questions answered from typed
 // arrays. Knows nothing of canvases or the page.
 
+import { Accumulated } from "./accumulated.js";
 import { AttentionFrames } from "./attention.js";
+import { Moment } from "./moment.js";
 
 const HELD = -1;
 const MAX_QUEUED = 512; // deltas that wait for a snapshot
@@ -27,6 +29,8 @@ export class RunStore {
     this.state = { name: "empty", message: "" };
     this.past = new Set(); // runs that were left behind: what still arrives of them is late
     this.#clear();
+    this.moment = new Moment(this);
+    this.accumulated = new Accumulated(this);
   }
 
   #clear() {
@@ -205,11 +209,12 @@ export class RunStore {
   /** Tokens seen, entries per layer, tokens that some layer holds, the oldest after the sinks. */
   summary(step) {
     const seen = this.seen(step);
+    const holders = this.moment.holders(step);
     let heldCount = 0, union = 0, oldest = -1;
     const sinks = this.setup.numSink || 0;
     for (let t = 0; t < seen; t++) {
       if (this.held(0, t, step)) heldCount++;
-      if (this.holders(t, step) > 0) {
+      if (holders[t] > 0) {
         union++;
         if (oldest < 0 && t >= sinks) oldest = t;
       }

@@ -1,5 +1,10 @@
-// What is looked at: which tokens are in sight, the clock, the mode, the cell under the cursor.
-// Lives on across messages, so that updates never move what somebody is looking at.
+// What is looked at: which columns are in sight and what they are, the clock, the mode, the cell
+// under the cursor. Lives on across messages, so that updates never move what somebody is looking at.
+//
+// A column is a token of the text or, by cache slot, a place in the cache, where another token stands
+// in every layer. A cell is always told by token and layer, so it means the same in both.
+
+import { lowest } from "./moment.js";
 
 const FEWEST = 8; // tokens in sight at the closest zoom
 const ROOM = 1.25; // how far the map reaches beyond a run that still grows
@@ -9,12 +14,16 @@ export class View {
     this.store = store;
     this.listeners = new Set();
     this.mode = "state";
+    this.axis = "text"; // or "slot"
+    this.accumulated = false; // attention of all observed queries, not of the last one alone
     this.reset();
   }
 
-  /** A new run: the mode stays, the rest starts anew. */
+  /** A new run: mode and axis stay, the rest starts anew. */
   reset() {
-    this.range = null; // [first, last) in tokens; null: all of it
+    this.range = null; // [first, last) in columns; null: all of it
+    this.ranges = { text: null, slot: null }; // what the other axis was left at
+    this.chosen = null; // a compaction out of several at one step
     this.reach = 32;
     this.step = -1;
     this.following = true;
@@ -37,15 +46,31 @@ export class View {
     return this.following ? last : Math.min(this.step, last);
   }
 
-  setClock(step) {
+  setClock(step, chosen = null) {
     const last = this.store.steps - 1;
     this.step = Math.max(0, Math.min(last, Math.round(step)));
     this.following = this.step >= last;
+    this.chosen = chosen;
     this.changed("clock");
+  }
+
+  /** The compaction that is spoken of, as an index: the chosen one, else the last by now; or -1. */
+  get compaction() {
+    const { store, chosen } = this;
+    const last = store.compactionsBy(this.clock) - 1;
+    const same = chosen !== null && store.compactions[chosen]?.step === store.compactions[last]?.step;
+    return same ? chosen : last;
+  }
+
+  /** Sets the clock to a compaction: one step may have several. */
+  chooseCompaction(index) {
+    const found = this.store.compactions[index];
+    if (found) this.setClock(found.step, index);
   }
 
   follow() {
     this.following = true;
+    this.chosen = null;
     this.changed("clock");
   }
 
@@ -56,8 +81,18 @@ export class View {
     this.changed("clock");
   }
 
-  /** Tokens that the whole map spans. It grows in strides while the run does, and fits it after. */
+  get slots() {
+    return this.axis === "slot";
+  }
+
+  /** Columns that the whole map spans: tokens, or places of the cache. */
   get total() {
+    if (!this.slots) return this.tokens;
+    return Math.max(FEWEST, Math.min(this.store.setup.effectiveBudget ?? Infinity, this.tokens));
+  }
+
+  /** It grows in strides while the run does, and fits it after. */
+  get tokens() {
     const { length, running, setup } = this.store;
     if (!running) return Math.max(length, 32);
     const least = Math.max(length, setup.promptTokens || 0, setup.effectiveBudget || 0, 32);
@@ -79,9 +114,9 @@ export class View {
     this.show(centre - share * width, width);
   }
 
-  pan(tokens) {
+  pan(columns) {
     const [first, last] = this.visible;
-    this.show(first + tokens, last - first);
+    this.show(first + columns, last - first);
   }
 
   show(first, width) {
@@ -102,6 +137,35 @@ export class View {
   setMode(mode) {
     this.mode = mode;
     this.changed("mode");
+  }
+
+  setAxis(axis) {
+    if (axis === this.axis) return;
+    this.ranges[this.axis] = this.range;
+    this.axis = axis;
+    this.range = this.ranges[axis];
+    this.changed("mode");
+  }
+
+  setAccumulated(on) {
+    this.accumulated = on;
+    this.changed("mode");
+  }
+
+  /** The column in which a layer has the token; -1 when it has none. */
+  columnOf(token, layer) {
+    const { store } = this;
+    if (!this.slots) return token;
+    return token < store.length ? store.moment.slot(store.rowOfLayer[layer], token, this.clock) : -1;
+  }
+
+  /** The token that a layer has in the column; -1 when there is none. */
+  tokenIn(column, layer) {
+    const { store } = this;
+    if (!this.slots) return column >= 0 && column < store.length ? column : -1;
+    const row = store.rowOfLayer[layer];
+    const { rows, lengths } = store.moment.entries(this.clock);
+    return column >= 0 && column < lengths[row] ? rows[row][column] : -1;
   }
 
   /** The cell that is spoken of: the locked one, else the one under the pointer. */
@@ -135,14 +199,33 @@ export class View {
   }
 
   /** Moves the focused cell; brings it into sight. */
-  move(tokens, layers) {
-    const newest = Math.max(0, this.store.seen(this.clock) - 1);
-    const from = this.focus || { token: newest, layer: 0 };
-    const token = Math.max(0, Math.min(this.store.length - 1, from.token + tokens));
-    if (token < 0) return;
-    const layer = Math.max(0, Math.min(this.store.layers - 1, (from.layer ?? 0) + layers));
+  move(columns, layers) {
+    const { store } = this;
+    if (!store.length) return;
+    const from = this.focus || { token: Math.max(0, store.seen(this.clock) - 1), layer: 0 };
+    const layer = Math.max(0, Math.min(store.layers - 1, (from.layer ?? 0) + layers));
+    // Up and down stay in the column, which by cache slot is another token.
+    const column = this.#nearest(from.token, from.layer ?? 0) + columns;
+    const token = this.slots
+      ? this.#tokenAtSlot(Math.max(0, column), layer)
+      : Math.max(0, Math.min(store.length - 1, column));
+    const shown = this.columnOf(token, layer);
     const [first, end] = this.visible;
-    if (token < first || token + 1 > end) this.show(token + 0.5 - (end - first) / 2, end - first);
+    if (shown < first || shown + 1 > end) this.show(shown + 0.5 - (end - first) / 2, end - first);
     this.lock({ token, layer });
+  }
+
+  /** The column of a token, or where it would stand in a layer that does not hold it. */
+  #nearest(token, layer) {
+    if (!this.slots) return token;
+    const row = this.store.rowOfLayer[layer];
+    const { rows, lengths } = this.store.moment.entries(this.clock);
+    return lowest(rows[row], lengths[row], token);
+  }
+
+  #tokenAtSlot(slot, layer) {
+    const row = this.store.rowOfLayer[layer];
+    const { rows, lengths } = this.store.moment.entries(this.clock);
+    return rows[row][Math.max(0, Math.min(lengths[row] - 1, slot))];
   }
 }

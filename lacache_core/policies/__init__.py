@@ -1,6 +1,6 @@
 """Policies: what to keep when the budget is full. One file each; this is their registry.
 
-To add one: write its file, then name its class in ``POLICIES``.
+How to add one: docs/adding-a-policy.md.
 """
 
 from __future__ import annotations
@@ -10,20 +10,34 @@ from typing import Any
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.ladder import LadderConfig
-from lacache_core.policies.base import Arrival, Planner, Policy
+from lacache_core.policies.base import Arrival, AttentionNeed, Planner, Policy
 from lacache_core.policies.full import Full
+from lacache_core.policies.h2o import H2O
 from lacache_core.policies.lacache import LaCache
+from lacache_core.policies.random import Random
+from lacache_core.policies.sliding_window import SlidingWindow
+from lacache_core.policies.snapkv import SnapKV
 from lacache_core.policies.streaming_llm import StreamingLLM
+from lacache_core.policies.tova import TOVA
 
-POLICIES: dict[str, type[Any]] = {policy.name: policy for policy in (Full, StreamingLLM, LaCache)}
+POLICIES: dict[str, type[Any]] = {
+    policy.name: policy
+    for policy in (Full, SlidingWindow, StreamingLLM, LaCache, H2O, TOVA, SnapKV, Random)
+}
 
 __all__ = [
+    "H2O",
     "POLICIES",
+    "TOVA",
     "Arrival",
+    "AttentionNeed",
     "Full",
     "LaCache",
     "Planner",
     "Policy",
+    "Random",
+    "SlidingWindow",
+    "SnapKV",
     "StreamingLLM",
     "as_policy",
     "make_policy",

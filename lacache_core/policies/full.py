@@ -22,7 +22,7 @@ class Full:
     name: ClassVar[str] = "full"
     label: ClassVar[str] = "Full cache"
 
-    def bind(self, num_layers: int) -> Planner:
+    def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
         """See ``Policy.bind``; there is nothing to refuse."""
         return Planner(
             row_of_layer=np.zeros(num_layers, dtype=np.int32),

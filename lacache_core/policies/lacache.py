@@ -30,7 +30,7 @@ class LaCache(LadderConfig):
         """The policy for a plain ladder configuration."""
         return config if isinstance(config, cls) else cls(**asdict(config))
 
-    def bind(self, num_layers: int) -> Planner:
+    def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
         """See ``Policy.bind``; raises ``InvalidLadderError``."""
         ladder = self.ladder(num_layers)
         return Planner(

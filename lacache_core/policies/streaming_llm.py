@@ -15,7 +15,7 @@ import numpy as np
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.plan import CompactionPlan, GroupCompaction
-from lacache_core.policies.base import Arrival, Planner
+from lacache_core.policies.base import Arrival, Planner, check_whole
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,13 @@ class StreamingLLM:
 
     def __post_init__(self) -> None:
         for field in ("budget", "num_sink"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InvalidSettingError(field, value, "a whole number, 0 or more")
+            check_whole(field, getattr(self, field), 0)
         if self.budget <= self.num_sink:
             raise InvalidSettingError(
                 "budget", self.budget, f"{self.num_sink + 1} or more for num_sink {self.num_sink}"
             )
 
-    def bind(self, num_layers: int) -> Planner:
+    def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
         """See ``Policy.bind``."""
         return Planner(
             row_of_layer=np.zeros(num_layers, dtype=np.int32),

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from app.pages import explore
 from app.samples import samples
 from lacache_core.errors import InvalidSettingError
 from lacache_core.settings import RunSettings
+
+
+def test_a_page_with_another_default_model(tmp_path):
+    """Its layers set the sliders if its folder tells them; otherwise the schema does."""
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 12}')
+    code = (
+        "import sys; from app.main import build; demo = build()\n"
+        "[span] = [b for b in demo.blocks.values() if getattr(b, 'elem_id', '') == 'span']\n"
+        "print(span.value, span.maximum, 'torch' in sys.modules)"
+    )
+    for model, shown in ((str(tmp_path), "11 11 False"), ("some/model", "15 127 False")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "LACACHE_MODEL": model},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.strip() == shown, done.stderr
 
 
 def test_ladder_settings_rest_where_the_policy_has_none():

@@ -14,7 +14,7 @@ from tiny import random_ids, tiny_model
 from app.feed import RunFeed, as_text, mass_bytes, notice
 from lacache_core.engine import Engine
 from lacache_core.ladder import LadderConfig
-from lacache_core.policies import Full, StreamingLLM
+from lacache_core.policies import H2O, Full, StreamingLLM
 from lacache_core.settings import RunSettings
 from lacache_core.trace import HELD
 
@@ -29,7 +29,7 @@ def replay(found):
     """What a browser makes of the messages, in the plainest way."""
     first, *rest = (json.loads(as_text(m)) for m in found)
     tokens, joined = list(first["tokens"]), unpack(first["joinedAt"], "<i4").tolist()
-    rows = max(first["rowOfLayer"]) + 1
+    rows = np.max(first["rowOfLayer"]) + 1  # of lists, where heads differ
     evicted = unpack(first["evictedAt"], "<i4").reshape(rows, -1).tolist()
     groups = unpack(first["compactions"], "<i4").reshape(-1, 7).tolist()
     text, ids, nll = first["text"], list(first["ids"]), unpack(first["nll"], "<f4").tolist()
@@ -50,7 +50,7 @@ def replay(found):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 1000])
-@pytest.mark.parametrize("policy", [CONFIG, StreamingLLM(24, 3), Full()], ids=str)
+@pytest.mark.parametrize("policy", [CONFIG, StreamingLLM(24, 3), Full(), H2O(24)], ids=str)
 def test_messages_add_up_to_the_trace(policy, batch):
     found, feed, engine = messages(policy, batch)
     tokens, ids, nll, joined, evicted, groups, _ = replay(found)
@@ -59,7 +59,9 @@ def test_messages_add_up_to_the_trace(policy, batch):
     assert ids == trace.token_ids.tolist()
     assert np.allclose(nll, trace.nll, atol=1e-3, equal_nan=True)
     assert joined == trace.joined_at.tolist()
-    assert np.array(evicted)[engine.planner.row_of_layer].tolist() == trace.evicted_at.tolist()
+    told = np.array(evicted)[engine.planner.row_of_layer]
+    known = trace.evicted_at if trace.evicted_by_head is None else trace.evicted_by_head
+    assert told.tolist() == known.tolist()
     assert groups == trace.compactions.tolist()
     assert [m["seq"] for m in found] == list(range(len(found)))
     again = replay([feed.snapshot()])
@@ -103,6 +105,18 @@ def test_mass_bytes_mean_what_the_document_says():
     values = unpack(mass["values"], np.uint8).reshape(6, mass["length"]).astype(float)
     shares = np.where(values > 0, 10 ** ((values - 255) / 51), 0)
     assert np.allclose(shares.sum(axis=1), 1, atol=0.05)
+
+
+def test_where_heads_differ_rows_and_mass_are_told_by_head():
+    found, _, engine = messages(H2O(24))
+    rows = np.array(found[0]["rowOfLayer"])
+    assert rows.shape == (6, 2)
+    mass, last = found[-1]["mass"], engine.trace().frames[-1].mass
+    values = unpack(mass["values"], np.uint8).reshape(*rows.shape, mass["length"])
+    assert (values == mass_bytes(last)).mean() > 0.95  # the trace keeps sixteen bits of it
+    figures, trace = found[-1]["figures"], engine.trace()
+    assert figures["held"] == 24
+    assert figures["union"] == trace.held_at(trace.num_steps - 1).any(axis=0).sum()
 
 
 def test_sizes():

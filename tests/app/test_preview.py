@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app import preview
+from lacache_core.errors import ModelUnavailableError
 from lacache_core.ladder import LadderConfig, retained
 from lacache_core.policies import LaCache
 
@@ -24,11 +25,17 @@ def test_facts_are_those_of_the_rule():
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 5, 300])
-@pytest.mark.parametrize("policy", ["full", "streaming_llm", "lacache"])
+@pytest.mark.parametrize("policy", ["full", "sliding_window", "streaming_llm", "lacache", "random"])
 def test_facts_for_every_policy_and_any_length(policy, tokens):
     facts = preview.preview_facts({"policy": policy, "budget": 64}, tokens)
     assert facts["held"] <= tokens
     assert facts["union"] >= facts["held"]
+
+
+@pytest.mark.parametrize("policy, label", [("h2o", "H2O"), ("tova", "TOVA"), ("snapkv", "SnapKV")])
+def test_what_takes_a_model_is_said_before_a_run(policy, label):
+    said = preview.preview_message({"policy": policy}, 500)["problem"]
+    assert said.startswith(f"What {label} keeps depends on where the model looks")
 
 
 def test_rows_after_equals_retained():
@@ -71,3 +78,8 @@ def test_an_impossible_combination_says_why_at_once():
     assert "span = 35" in said and "less than the model's 30 layers" in said
     said = preview.preview_message({"policy": "lacache", "budget": 30, "span": 15}, 500)["problem"]
     assert "budget = 30" in said and "35 or more" in said
+
+
+def test_a_model_of_unknown_layers_is_not_loaded_for_a_preview():
+    with pytest.raises(ModelUnavailableError, match="How many layers 'some/model' has"):
+        preview.preview_facts({"model": "some/model"}, 100)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import pickle
 import threading
 
 import pytest
 from tiny import tiny_model
 
 import app.runner as runner
-from app.runner import Runs, check, describe_problem, run_messages
+from app.runner import check, describe_problem, run_messages
+from app.runs import Runs
 from lacache_core import models
 from lacache_core.errors import InvalidSettingError, ModelUnavailableError
 from lacache_core.manifest import Manifest
@@ -204,9 +206,36 @@ def test_a_public_space_runs_its_own_model_only(monkeypatch):
         check({"model": "other/model"})
 
 
+def test_a_public_space_may_have_a_default_model_of_its_own(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    monkeypatch.setenv("LACACHE_MODEL", "some/model")
+    assert check({"model": "some/model"})[0].model == "some/model"
+    assert check({"model": "smollm2-135m"})[2].num_layers == 30
+    with pytest.raises(InvalidSettingError, match="it must be 'some/model' or 'smollm2-135m'"):
+        check({"model": "other/model"})
+
+
 def test_unforeseen_errors_are_one_sentence():
     assert "Traceback" not in describe_problem(RuntimeError("secret detail"))
     assert "secret" not in describe_problem(RuntimeError("secret detail"))
+
+
+def test_what_crosses_to_a_worker_can_be_pickled(monkeypatch):
+    """Where a GPU is lent by the call, the run goes on in another process."""
+    crossing = []
+
+    def steps(*given):
+        crossing.append(pickle.dumps(given))
+        return original(*given)
+
+    original = runner._steps
+    monkeypatch.setattr(runner, "_steps", steps)
+    monkeypatch.setattr(runner, "GPU", object())
+    assert list(run_messages(VALUES, "me", Runs()))[-1]["state"]["name"] == "done"
+    assert crossing
+    settings, policy, _ = check(VALUES)
+    for item in original(settings, policy, list(range(40)), None):
+        pickle.dumps(item)
 
 
 def test_a_finished_run_is_a_whole_trace():

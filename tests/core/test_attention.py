@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from tiny import LAYERS, random_ids, tiny_model
+from transformers import DynamicCache
 
-from lacache_core.attention import NAME, last_query_mass, observable, watch
+from lacache_core.attention import NAME, AttentionStates, observable, recording, watch
 from lacache_core.cache import LadderCache
 from lacache_core.errors import UnsupportedOperationError
 from lacache_core.ladder import LadderConfig
 
 CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)
+QUERIES = [range(12), range(11, 12), range(3, 8), range(1)]
 
 
 def eager_mass(ids, cache=None):
@@ -34,6 +36,37 @@ def test_equals_eager_attention(tokens):
     assert mass.dtype == np.float32
     assert np.allclose(mass, eager_mass(ids), atol=1e-6)
     assert np.allclose(mass.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 1000, 1 << 22])
+@pytest.mark.parametrize("cached", [0, 20])
+def test_sums_over_queries_equal_eager_attention(monkeypatch, cached, block):
+    """Column sums by key-value head, however few rows are held at once."""
+
+    class Sums:
+        def __init__(self):
+            self.by_layer = {}
+
+        def record(self, layer, states):
+            self.by_layer[layer] = [states.mass(q)[0] for q in QUERIES]
+
+    monkeypatch.setattr("lacache_core.attention.BLOCK", block)
+    model, eager, sums = tiny_model(), tiny_model(), Sums()
+    eager.set_attn_implementation("eager")
+    past, expected_past = DynamicCache(), DynamicCache()
+    ids = random_ids(cached + 12)
+    with torch.no_grad():
+        if cached:
+            model(ids[:, :cached], past_key_values=past)
+            eager(ids[:, :cached], past_key_values=expected_past)
+        with observable(model), recording(sums):
+            model(ids[:, cached:], past_key_values=past)
+        out = eager(ids[:, cached:], past_key_values=expected_past, output_attentions=True)
+    for layer, weights in enumerate(out.attentions):
+        by_head = weights[0].view(2, 2, 12, -1).mean(dim=1)  # two query heads share one of two
+        for queries, found in zip(QUERIES, sums.by_layer[layer], strict=True):
+            expected = by_head[:, queries.start : queries.stop].sum(dim=1)
+            assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_equals_eager_attention_on_a_compacted_cache():
@@ -113,7 +146,9 @@ def test_additive_and_boolean_masks_agree():
     allowed = torch.ones(2, 1, 3, 7, dtype=torch.bool)
     allowed[:, :, :, 2:4] = False
     additive = torch.zeros(2, 1, 3, 7).masked_fill(~allowed, float("-inf"))
-    a, b = last_query_mass(query, key, allowed), last_query_mass(query, key, additive)
-    assert torch.equal(a, b)
-    assert (a[:, 2:4] == 0).all()
-    assert torch.allclose(a.sum(-1), torch.ones(2))
+    for queries in (range(3), range(2, 3)):
+        a = AttentionStates(query, key, allowed).mass(queries)
+        b = AttentionStates(query, key, additive).mass(queries)
+        assert torch.equal(a, b)
+        assert (a[..., 2:4] == 0).all()
+        assert torch.allclose(a.sum(-1), torch.full((2, 2), float(len(queries))))

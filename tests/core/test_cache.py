@@ -11,10 +11,20 @@ from oracle import SlowCache, SlowLadder, SlowWindow, turn
 from tiny import LAYERS, random_ids, tiny_model
 from transformers import DynamicCache
 
+from lacache_core.attention import AttentionStates, recording
 from lacache_core.cache import LadderCache
 from lacache_core.errors import InvalidLadderError, UnsupportedOperationError
 from lacache_core.ladder import LadderConfig, retained
-from lacache_core.policies import Full, LaCache, StreamingLLM
+from lacache_core.policies import (
+    H2O,
+    TOVA,
+    Full,
+    LaCache,
+    Random,
+    SlidingWindow,
+    SnapKV,
+    StreamingLLM,
+)
 
 SHAPES = {
     "one row freed": dict(budget=24, span=3, overlap=0, num_sink=2),
@@ -115,14 +125,21 @@ def test_one_prompt_or_many_chunks_end_in_the_same_entries(llama, shape, index):
 def feed(cache, seen, arriving, dtype=torch.float32, batch=1, index=False):
     """Give the cache one step of states: keys as rotated unit vectors, values as positions."""
     start = cache.next_position
-    rotary = cache._contents.rotary
     plain = base_key(arriving, seen, dtype)
     at = torch.arange(start, start + arriving)
+    looking = torch.randn(batch, 4, arriving, 12, generator=torch.Generator().manual_seed(seen))
+    with recording(cache._contents.tally):
+        _feed_layers(cache, plain, at, seen, looking, dtype, batch)
+
+
+def _feed_layers(cache, plain, at, seen, looking, dtype, batch):
+    rotary, arriving = cache._contents.rotary, len(at)
     for layer in range(len(cache.layers)):
         key = turn(plain, at, rotary.inv_freq).to(dtype).expand(batch, 2, -1, -1)
         text = torch.arange(seen, seen + arriving, dtype=torch.float32) + layer / 10
         value = text.to(dtype)[None, None, :, None].expand(batch, 2, -1, 4)
-        cache.update(key, value, layer)
+        keys, _ = cache.update(key, value, layer)
+        cache._contents.tally.record(layer, AttentionStates(looking.to(dtype), keys))
 
 
 def base_key(count, seen, dtype):
@@ -134,7 +151,13 @@ def base_key(count, seen, dtype):
 
 POLICIES = [
     Full(),
+    SlidingWindow(24),
     StreamingLLM(24, 3),
+    H2O(24),
+    TOVA(24),
+    SnapKV(24, window=6),
+    SnapKV(90, window=6),
+    Random(24, 3),
     *(LaCache(**settings) for settings in SHAPES.values()),
 ]
 
@@ -149,18 +172,19 @@ def test_positions_are_true_to_the_tensors(llama, policy, index):
         seen += arriving
         rows = cache.text_positions
         capacity = cache.planner.capacity
-        assert capacity is None or rows.shape[1] <= capacity
-        assert (rows[:, -1] == seen - 1).all()
-        assert (np.diff(rows, axis=1) > 0).all()
+        assert capacity is None or rows.shape[-1] <= capacity
+        assert (rows[..., -1] == seen - 1).all()
+        assert (np.diff(rows, axis=-1) > 0).all()
         base = cache.next_position - cache.held
-        for layer in range(LAYERS):
-            values = cache.layers[layer].values[0, 0, :, 0]
-            expected = torch.from_numpy(rows[layer]).float() + layer / 10
+        for layer, head in np.ndindex(LAYERS, 2):
+            row = rows[layer, head] if rows.ndim == 3 else rows[layer]
+            values = cache.layers[layer].values[0, head, :, 0]
+            expected = torch.from_numpy(row).float() + layer / 10
             assert torch.allclose(values, expected, atol=1e-4)
-            unturned = base_key(seen, 0, torch.float64)[rows[layer].astype(np.int64)]
-            here = torch.arange(base, base + rows.shape[1])
+            unturned = base_key(seen, 0, torch.float64)[row.astype(np.int64)]
+            here = torch.arange(base, base + row.size)
             assert torch.allclose(
-                cache.layers[layer].keys[0, 1].double(),
+                cache.layers[layer].keys[0, head].double(),
                 turn(unturned, here, inv_freq),
                 atol=2e-5,
             )

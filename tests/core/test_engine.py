@@ -1,5 +1,6 @@
 """The loop: events, chunks, losses, cancelling, two engines on one model."""
 
+import io
 import threading
 
 import numpy as np
@@ -12,10 +13,20 @@ from lacache_core.cache import LadderCache
 from lacache_core.engine import Engine
 from lacache_core.errors import InvalidSettingError
 from lacache_core.ladder import LadderConfig, retained
-from lacache_core.policies import Full, LaCache, StreamingLLM
+from lacache_core.policies import H2O, TOVA, Full, LaCache, Random, SnapKV, StreamingLLM
+from lacache_core.trace import Trace
 
 CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)
-POLICIES = [Full(), StreamingLLM(24, 3), LaCache(24, 3, 1, 2), LaCache(28, 3, 0, 2, slack=5)]
+POLICIES = [
+    Full(),
+    StreamingLLM(24, 3),
+    LaCache(24, 3, 1, 2),
+    LaCache(28, 3, 0, 2, slack=5),
+    H2O(24),
+    TOVA(24),
+    SnapKV(24, window=6),
+    Random(24, 3),
+]
 TEXT = random_ids(80)[0].tolist()
 
 
@@ -28,19 +39,20 @@ def llama():
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.name)
 def test_events_and_trace_tell_what_the_cache_held(llama, policy, chunk):
     engine = Engine(llama, None, policy, chunk=chunk, observe_every=1)
-    held, masses, rows_before = [], [], np.empty((LAYERS, 0), int)
+    rows_of = engine.planner.row_of_layer  # [L], or [L, H] where heads differ
+    held, masses, rows_before = [], [], np.empty((*rows_of.shape, 0), int)
     for event in engine.generate(TEXT, max_new_tokens=30):
         rows = engine.cache.text_positions
         held.append(rows)
         masses.append(event.mass)
         assert event.seen == engine.cache.seen
-        assert event.held == rows.shape[1]
-        assert event.mass.shape == (LAYERS, rows_before.shape[1] + event.token_ids.size)
-        assert np.allclose(event.mass.sum(1), 1, atol=1e-5)
-        gone = set(event.dropped[engine.planner.row_of_layer[0]].tolist())
-        assert gone == set(range(event.seen)) & (
-            set(rows_before[0].tolist()) | set(range(event.seen - event.token_ids.size, event.seen))
-        ) - set(rows[0].tolist())
+        assert event.held == rows.shape[-1]
+        assert event.mass.shape == (*rows_of.shape, rows_before.shape[-1] + event.token_ids.size)
+        assert np.allclose(event.mass.sum(-1), 1, atol=1e-5)
+        new = set(range(event.seen - event.token_ids.size, event.seen))
+        for place in np.ndindex(rows_of.shape):
+            gone = set(event.dropped[rows_of[place]].tolist())
+            assert gone == (set(rows_before[place].tolist()) | new) - set(rows[place].tolist())
         rows_before = rows
     trace = engine.trace(note="x")
     assert trace.num_steps == len(held)
@@ -52,6 +64,12 @@ def test_events_and_trace_tell_what_the_cache_held(llama, policy, chunk):
     for step, rows in enumerate(held):
         assert (trace.positions_at(step) == rows).all()
     assert len(trace.frames) == len(masses)
+    again = Trace.load(io.BytesIO(trace.to_bytes()))
+    last = trace.num_steps - 1
+    assert (again.positions_at(last) == rows).all()
+    assert (again.share_at(last).sum(1) == rows.shape[-1]).all()
+    assert (again.held_at(last) == (again.share_at(last) > 0)).all()
+    assert all((a.mass == b.mass).all() for a, b in zip(again.frames, trace.frames, strict=True))
     if isinstance(policy, LaCache):
         assert (held[-1] == retained(policy, LAYERS, engine.cache.seen)).all()
         listed = trace.compaction_list()
@@ -199,6 +217,8 @@ def test_impossible_inputs_are_named(llama):
         list(Engine(llama, None, Full()).read([1] * 3000))
     with pytest.raises(InvalidSettingError, match="budget.*2048 positions"):
         Engine(llama, None, StreamingLLM(2040), chunk=64)
+    with pytest.raises(InvalidSettingError, match="prompt.*holds the prompt whole"):
+        list(Engine(llama, None, SnapKV(64)).generate([1] * 3000))
     with pytest.raises(InvalidSettingError, match="chunk"):
         Engine(llama, None, CONFIG, chunk=0)
     with pytest.raises(InvalidSettingError, match="chunk"):

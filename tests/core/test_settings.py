@@ -6,7 +6,8 @@ import pytest
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.ladder import ARRANGEMENTS
-from lacache_core.policies import POLICIES
+from lacache_core.policies import POLICIES, policy_settings
+from lacache_core.policies.snapkv import Pooling
 from lacache_core.settings import RunSettings, allowed, limits
 
 
@@ -21,6 +22,12 @@ def test_choices_are_those_of_the_code_that_carries_them_out():
     fields = RunSettings.model_fields
     assert get_args(fields["arrangement"].annotation) == ARRANGEMENTS
     assert get_args(fields["policy"].annotation) == tuple(POLICIES)
+    assert get_args(fields["pooling"].annotation) == get_args(Pooling)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_setting_of_every_policy_is_in_the_schema(policy):
+    assert set(policy_settings(policy)) <= set(RunSettings.model_fields)
 
 
 def test_whole_floats_are_taken_as_numbers_and_nothing_else_is_converted():
@@ -43,8 +50,10 @@ BAD = [
     ("temperature", -0.1, "a number from 0 to 2"),
     ("temperature", False, "a number from 0 to 2"),
     ("top_p", 0, "a number above 0 up to 1"),
-    ("policy", "h3o", "one of full, streaming_llm, lacache"),
-    ("policy", ["full"], "one of full, streaming_llm, lacache"),
+    ("policy", "h3o", "one of full, sliding_window, streaming_llm, lacache, h2o, tova, snapkv"),
+    ("policy", ["full"], "one of full, sliding_window, streaming_llm, lacache, h2o, tova, snapkv"),
+    ("recent_share", 1.5, "a number from 0 to 1"),
+    ("pooling", "mean", "one of avg, max"),
     ("arrangement", None, "one of interleaved, staircase"),
     ("prompt", 5, "text of at most 400,000 characters"),
     ("prompt", "x" * 400_001, "text of at most 400,000 characters"),

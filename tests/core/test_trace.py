@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,16 @@ def test_a_part_of_another_length_is_named(run, name):
     parts[name] = parts[name][..., :-1]
     with pytest.raises(DamagedTraceError, match=f"'{name}'"):
         Trace.load(written(parts))
+
+
+def test_heads_that_do_not_fit_their_layer_are_named(run):
+    parts = parts_of(run[0])
+    for heads in (parts["evicted_at"][:, None] + 1, parts["evicted_at"][:, None, :-1]):
+        with pytest.raises(DamagedTraceError, match="'evicted_by_head'"):
+            Trace.load(written({**parts, "evicted_by_head": heads}))
+    one_head = replace(run[0], evicted_by_head=run[0].evicted_at[:, None])
+    right = Trace.load(io.BytesIO(one_head.to_bytes()))
+    assert (right.share_at(50) == run[0].held_at(50)).all()
 
 
 def test_values_that_cannot_be_are_named(run):

@@ -1,0 +1,155 @@
+// The token that is locked or pointed at, with all that is known of it: what it is, which layers held
+// it how long, and the attention it received over the run. Of a fixed height, so that nothing jumps.
+
+import { button, count, counted, el, percent, svg, throttled, visible } from "./dom.js";
+import { drops, received } from "./history.js";
+import { layerDots } from "./readout.js";
+
+const SOON_MS = 60; // a pointer passes over many tokens
+const DECADES = 5; // of the attention's scale, from 0.001 % to all
+const EMPTY = "Point at a word or a cell to see what became of it: which layers held it how long, and how much "
+  + "attention it received. A click keeps it here; so do the arrow keys on the map.";
+
+export class TokenPanel {
+  constructor(root, store, view) {
+    Object.assign(this, { root, store, view });
+    this.free = button("Unlock", "Let the token go (Escape)", () => view.lock(null));
+    this.said = el("p", { className: "lc-note" });
+    const head = el(
+      "div", { className: "lc-head" },
+      el("div", {}, el("h3", { textContent: "The token" }), this.said),
+      el("div", { className: "lc-group" }, this.free),
+    );
+    this.face = el("p", { className: "lc-face" });
+    this.facts = el("dl", { className: "lc-facts" });
+    this.lives = chart("Held by layer", "1", "");
+    this.attention = chart("Attention", "100 %", "0.001 %");
+    this.ends = el("p", { className: "lc-ends" }, el("span"), el("span"));
+    this.full = el("div", { className: "lc-token" }, this.face, this.facts, this.lives.node, this.attention.node, this.ends);
+    this.empty = el("p", { className: "lc-box-empty", textContent: EMPTY });
+    this.box = el("div", { className: "lc-box" }, this.full, this.empty);
+    root.append(head, this.box);
+    this.update = throttled(() => this.#show(), SOON_MS);
+  }
+
+  #show() {
+    const { store, view } = this;
+    const cell = view.focus && view.focus.token < store.length ? view.focus : null;
+    this.free.hidden = !view.locked;
+    this.box.classList.toggle("lc-locked", Boolean(view.locked));
+    this.full.hidden = !cell;
+    this.empty.hidden = Boolean(cell);
+    set(this.said, !cell ? "None is pointed at" : view.locked ? "Locked" : "Under the pointer; a click keeps it");
+    if (!cell) return;
+    this.#facts(cell);
+    this.#lives(cell);
+    this.#attention(cell);
+    set(this.ends.firstChild, "step 1");
+    set(this.ends.lastChild, `step ${count(store.steps)}`);
+  }
+
+  #facts({ token }) {
+    const { store, view } = this;
+    const own = store.tokens[token];
+    const spaces = own.trim() ? own.length - own.replace(/^ +/, "").length : 0;
+    this.face.replaceChildren(el("mark", {}, el("i", { textContent: "␣".repeat(spaces) }), visible(own.slice(spaces))));
+    const loss = store.nll[token];
+    const facts = [
+      ["id", count(store.ids[token])],
+      ["text position", count(token)],
+      ["loss", Number.isNaN(loss) ? "not known" : loss.toFixed(2)],
+      ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers`],
+    ].map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value })));
+    facts.at(-1).append(layerDots(store, token, view.clock));
+    this.facts.replaceChildren(...facts);
+  }
+
+  /** A line a layer, from the step in which the token joined to the one that dropped it. */
+  #lives({ token, layer }) {
+    const { store, view, lives } = this;
+    const end = store.steps;
+    const joined = store.joinedAt[token];
+    const bar = (at) => {
+      const gone = store.evictedAt[store.rowOfLayer[at]][token];
+      return `M${joined} ${at + 0.12}H${gone < 0 ? end : Math.max(gone, joined + 0.4)}v.76H${joined}z`;
+    };
+    const all = store.rowOfLayer.map((_, at) => at).filter((at) => at !== layer);
+    lives.draw(end, store.layers, view.clock, [
+      svg("path", { class: "lc-chart-bars", d: all.map(bar).join("") }),
+      ...(layer === null ? [] : [svg("path", { class: "lc-chart-own", d: bar(layer) })]),
+    ]);
+    set(lives.low, count(store.layers));
+    lives.say(this.#dropsInWords(token));
+  }
+
+  #dropsInWords(token) {
+    const { store } = this;
+    const found = drops(store, token);
+    if (!found.length) return "no layer dropped it";
+    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? "" : " dropped it"} at step ${count(step + 1)}`);
+    const rest = found.slice(2).reduce((sum, [, layers]) => sum + layers, 0);
+    return said.join(", ") + (rest ? `, ${rest} later` : "");
+  }
+
+  /** Two lines on a logarithmic scale: the layer's, and the mean of all layers. */
+  #attention({ token, layer }) {
+    const { store, view, attention } = this;
+    const { steps, mean, layer: own } = received(store, token, layer);
+    const height = (share) => Math.min(DECADES, Math.max(0, -Math.log10(share || 1e-9)));
+    const line = (values) => {
+      let d = "", on = false;
+      steps.forEach((step, k) => {
+        if (Number.isNaN(values[k])) on = false;
+        else {
+          d += `${on ? "L" : "M"}${step} ${height(values[k]).toFixed(3)}`;
+          if (!on) d += "h.01"; // a single point is seen too
+          on = true;
+        }
+      });
+      return d;
+    };
+    attention.draw(store.steps, DECADES, view.clock, [
+      svg("path", { class: "lc-chart-mean", d: line(mean) }),
+      ...(own ? [svg("path", { class: "lc-chart-line", d: line(own) })] : []),
+    ]);
+    let now = steps.length - 1;
+    while (now >= 0 && steps[now] > view.clock) now--;
+    const said = [];
+    if (own) said.push(["line", `layer ${layer + 1}: ${now < 0 || Number.isNaN(own[now]) ? "none" : percent(own[now])}`]);
+    said.push(["mean", `mean of all: ${now < 0 ? "none" : percent(mean[now])}`]);
+    attention.say(store.frames.length ? said : "not observed in this run");
+  }
+}
+
+/** A small chart over the run's clock, with names at the top and bottom of its height. */
+function chart(title, top, bottom) {
+  const said = el("span");
+  const picture = svg("svg", { class: "lc-chart", preserveAspectRatio: "none", role: "img" });
+  const low = el("span", { textContent: bottom });
+  const node = el(
+    "div", { className: "lc-charted" },
+    el("p", {}, el("span", { textContent: title }), said),
+    el("div", { className: "lc-chart-axis" }, el("span", { textContent: top }), low), picture,
+  );
+  return {
+    node, low,
+    draw(span, height, clock, parts) {
+      picture.setAttribute("viewBox", `0 0 ${span} ${height}`);
+      picture.replaceChildren(
+        ...parts,
+        svg("rect", { class: "lc-chart-later", x: clock + 1, y: 0, width: Math.max(0, span - clock - 1), height }),
+        svg("path", { class: "lc-chart-clock", d: `M${clock + 0.5} 0V${height}` }),
+      );
+    },
+    say(words) {
+      const parts = typeof words === "string" ? [["", words]] : words;
+      said.replaceChildren(...parts.map(([name, text]) =>
+        el("span", {}, ...(name ? [el("i", { className: `lc-key lc-key-${name}` })] : []), text)));
+      picture.setAttribute("aria-label", `${title}: ${parts.map(([, text]) => text).join(", ")}`);
+    },
+  };
+}
+
+function set(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
