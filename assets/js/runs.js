@@ -212,7 +212,7 @@ export class Runs {
       // Said below, as an answer that never came is.
     }
     if (turn !== this.turn) return null;
-    if (!found || found.problem) {
+    if (!found || "problem" in found) {
       this.say(where + (found?.problem || "The server did not answer. Please try again."), true);
       return null;
     }

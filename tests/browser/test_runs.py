@@ -243,7 +243,8 @@ def test_the_compactions_are_a_table_of_numbers(visit, tmp_path):
 
 def test_a_server_that_does_not_answer_is_said(visit):
     page = visit()
-    page.route("**/component_server/**", lambda route: route.fulfill(json={"problem": ""}))
+    nothing = {"body": "null", "content_type": "application/json"}
+    page.route("**/component_server/**", lambda route: route.fulfill(**nothing))
     choose(page, "Runs", recordings()[2][1].manifest["title"])
     page.wait_for_selector(".lc-said.lc-bad")
     assert "did not answer" in page.inner_text(".lc-said")
