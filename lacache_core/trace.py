@@ -9,6 +9,7 @@ would be gigabytes.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +159,7 @@ class Trace:
 
         ``int32[L, H, held]`` where heads may hold different tokens.
         """
-        held = self._held(self.evicted_rows, step)
+        held = self._held(self._finest, step)
         return np.nonzero(held)[-1].reshape(*held.shape[:-1], -1).astype(np.int32)
 
     def entries_at(self, step: int) -> int:
@@ -166,9 +167,18 @@ class Trace:
         return self.positions_at(step).shape[-1] if self.num_layers else 0
 
     @property
-    def evicted_rows(self) -> IntArray:
-        """``evicted_at`` as finely as it is known: ``[L, T]``, or ``[L, H, T]``."""
+    def _finest(self) -> IntArray:
         return self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """``(L,)``, or ``(L, H)`` where heads differ: what has a row in ``evicted_rows``."""
+        return self._finest.shape[:-1]
+
+    @property
+    def evicted_rows(self) -> IntArray:
+        """``evicted_at`` as finely as it is known, row by row: ``int32[L or L * H, T]``."""
+        return self._finest.reshape(math.prod(self.row_shape), self.num_tokens)
 
     def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
         gone = (evicted_at != HELD) & (evicted_at <= step)
