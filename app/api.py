@@ -14,7 +14,8 @@ from gradio.events import api
 
 from app.feed import as_text
 from app.preview import DEFAULT_TOKENS, MOST_TOKENS, preview_facts
-from app.runner import RUNS, describe_problem, offered_models, run_messages
+from app.runner import describe_problem, offered_models, run_messages
+from app.runs import RUNS
 from lacache_core import __version__
 from lacache_core.errors import InvalidSettingError
 from lacache_core.policies import POLICIES

@@ -1,8 +1,9 @@
 """A run and the instrument in one HTML file that needs no server and no network.
 
 The modules of ``assets/js`` go in as they stand, each as a ``data:`` address in an import map; only
-the names by which they import each other are rewritten. A policy in the page allows these scripts
-and nothing else. Token strings are in it as JSON text that no parser of HTML can leave.
+the names by which they import each other are rewritten. A policy in the page allows its own scripts
+and ``data:`` modules, and no request to anywhere. Token strings are in it as JSON text that no
+parser of HTML can leave.
 """
 
 from __future__ import annotations
@@ -22,15 +23,13 @@ _IMPORT = re.compile(r"""(\b(?:from|import)\s*\(?\s*["'])\./([\w-]+\.js)(?=["'])
 _NAMESPACE = "lacache/"
 
 _MAIN = """
+import { mount } from "ENTRY";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const theme = () => document.documentElement.classList.toggle("dark", dark.matches);
 dark.addEventListener("change", theme);
 theme();
-// A dynamic import: the policy trusts what a trusted script loads, and nothing that HTML names.
-import("ENTRY").then(({ mount }) => {
-  const instrument = mount(document.getElementById("instrument"));
-  instrument.receive(JSON.parse(document.getElementById("run").textContent));
-});
+const instrument = mount(document.getElementById("instrument"));
+instrument.receive(JSON.parse(document.getElementById("run").textContent));
 """
 
 _STYLE = """
@@ -49,7 +48,7 @@ def page(snapshot: Message) -> bytes:
     policy = "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'strict-dynamic' {allowed} data:",  # data: is for older browsers alone
+            f"script-src {allowed} data:",  # the modules of the import map
             f"style-src {_hash(styles)}",
             "img-src data: blob:",
             "base-uri 'none'",

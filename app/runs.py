@@ -207,7 +207,7 @@ def _origin(source: Source) -> str:
 def file_name(trace: Trace) -> str:
     """A name for a file, of letters, digits and hyphens alone, whatever the manifest says."""
     manifest = trace.manifest
-    words = f"lacache {manifest.get('policy', '')} {manifest.get('created', '')[:16]}"
+    words = f"run {manifest.get('policy', '')} {manifest.get('created', '')[:16]}"
     kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in words.lower())
     return "-".join(part for part in kept.split("-") if part)[:80]
 

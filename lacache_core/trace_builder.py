@@ -29,7 +29,6 @@ class TraceBuilder:
     row_of_layer
         ``int32[L]``: which pattern (row of ``StepEvent.dropped``) each layer follows; or
         ``int32[L, H]`` where the heads of a layer follow patterns of their own.
-    max_frames
     max_frames, max_frame_bytes
         How many attention frames, and how many bytes of them, to keep at most; when there are more,
         every second one goes and from then on only every second one is taken, so they stay evenly
@@ -64,11 +63,8 @@ class TraceBuilder:
     @property
     def nbytes(self) -> int:
         """About how much memory the run takes so far."""
-        per_token, per_compaction, per_step = (
-            3 * 4,
-            8 * 32,
-            2 * 128,
-        )  # the lists hold Python objects
+        # The lists hold Python objects.
+        per_token, per_compaction, per_step = 3 * 4, 8 * 32, 2 * 128
         return (
             self._evicted.nbytes
             + self._frame_bytes

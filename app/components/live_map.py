@@ -59,12 +59,14 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
 
     def open_file(given: list[str]) -> Message:
         """A saved trace: ``[file name, base64]``."""
-        return _answer(lambda: runs.open(str(given[0]), str(given[1])))
+        opened: Message = _answer(lambda: runs.open(str(given[0]), str(given[1])))
+        return opened
 
     def export_run(given: list[str]) -> Message:
         """A run as a file: ``[run, kind]``."""
-        found = _answer(lambda: runs.export(given[0], given[1]))
-        return found or {"problem": "The server no longer has this run. Please run it again."}
+        found: Message | None = _answer(lambda: runs.export(given[0], given[1]))
+        gone = {"problem": "The server no longer has this run. Please run it again."}
+        return gone if found is None else found
 
     mount_options = f"""{{
       onGap: {_ask("snapshot")},
@@ -114,7 +116,7 @@ def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return named
 
 
-def _answer(work: Callable[[], Any]) -> Any:
+def _answer(work: Callable[[], Message | None]) -> Any:
     """The result, or what went wrong in one sentence for whoever asked."""
     try:
         return work()

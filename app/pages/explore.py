@@ -13,7 +13,8 @@ from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, preview_message
-from app.runner import RUNS, describe_problem, run_messages
+from app.runner import describe_problem, run_messages
+from app.runs import RUNS
 from app.samples import samples
 from app.session import from_query, to_query
 from lacache_core.errors import LaCacheError

@@ -13,6 +13,7 @@ export class Clock {
     this.play = button("play", "Play (space)", () => this.toggle());
     this.next = button("next", "Next compaction (])", () => this.jump(1));
     this.pace = button("1×", "How fast to play", () => this.#faster());
+    this.#named();
     this.live = button("Live", "Follow the newest step (L)", () => this.followOrHold());
     this.live.classList.add("lc-live");
     this.bar = el("input", { type: "range", min: 0, max: 0, step: 1, className: "lc-bar" });
@@ -86,6 +87,12 @@ export class Clock {
   #faster() {
     this.speed = SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length];
     this.pace.textContent = this.speed < 1 ? "¼×" : `${this.speed}×`;
+    this.#named();
+  }
+
+  /** A name that begins with what is seen on it. */
+  #named() {
+    this.pace.setAttribute("aria-label", `${this.pace.textContent}, how fast to play`);
   }
 
   #face() {

@@ -181,6 +181,7 @@ class Instrument {
       this.clock.update();
       this.figures.update();
       this.legend.update();
+      this.summarise();
     }
     if (what !== "mode") this.slowly();
   }
@@ -225,9 +226,12 @@ class Instrument {
   #summaryText() {
     const { store } = this;
     if (!store.steps) return "";
-    const { seen, held, union } = store.figures.seen === undefined ? store.summary(store.steps - 1) : store.figures;
-    return `${store.setup.label}: ${seen} tokens seen, each of ${store.layers} layers holds ${held} entries, `
-      + `${union} different tokens are held by at least one layer, ${store.compactions.length} compactions.`;
+    const clock = this.view.clock;
+    const { seen, held, union, oldest } = store.summary(clock);
+    const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${oldest}.`;
+    return `${store.setup.label}, step ${clock + 1} of ${store.steps}: ${seen} tokens seen, each of ${store.layers} layers `
+      + `holds ${held} entries, ${union} different tokens are held by at least one layer, `
+      + `${store.compactionsBy(clock)} compactions.${last}`;
   }
 
   #watchTheme() {

@@ -115,6 +115,7 @@ export class Runs {
     const nodes = this.recordings.map(({ id, label, about }) =>
       this.#choice(label, about, id === store.run, () => this.open(id)));
     if (nodes.length) nodes.unshift(el("p", { textContent: "Recorded runs of the real model" }));
+    if (this.startTour) nodes.push(this.#choice("Take the tour", "Five short steps over these runs", false, this.startTour));
     const mine = !CHIPS[store.setup.origin] && store.run !== null;
     if (this.mine && !mine) {
       nodes.push(this.#choice("Your run", `${this.mine.setup.label}, ${count(this.mine.tokens.length)} tokens`,

@@ -16,7 +16,7 @@ export function download(name, blob) {
 
 /** A file name of letters, digits and hyphens alone, whatever the run says of itself. */
 export function fileName(store, ending) {
-  const words = `lacache ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}`;
+  const words = `run ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}`;
   return `${words.toLowerCase().match(/[a-z0-9]+/g).join("-").slice(0, 80)}.${ending}`;
 }
 

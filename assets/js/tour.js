@@ -33,7 +33,9 @@ export class Tour {
       event.stopPropagation();
       this.end();
     };
-    if (this.of) runs.invitation.append(this.#opener());
+    if (!this.of) return;
+    runs.invitation.append(this.#opener());
+    runs.startTour = () => this.start(runs.chooser.opener);
   }
 
   get active() {
@@ -92,7 +94,7 @@ export class Tour {
     this.back.disabled = this.at === 0;
     const last = this.at === STEPS.length - 1;
     this.next.textContent = last ? "Done" : "Next";
-    this.skip.hidden = last;
+    this.skip.classList.toggle("lc-gone", last); // its room stays, so that nothing moves
   }
 
   #appear() {

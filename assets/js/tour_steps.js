@@ -44,10 +44,10 @@ function loses(store) {
   const { budget, numSink } = store.setup;
   const gone = step < 0
     ? `“${fact(store)}” is still there.`
-    : `Where the key lies (“${fact(store)}”) went at step ${count(step + 1)}, in every layer at once.`;
+    : `The words that say where the key lies, “${fact(store)}”, were gone at step ${count(step + 1)}, in every layer at once.`;
   return {
     text: `A window keeps the first ${count(numSink)} tokens and the newest ${count(budget - numSink)}, in every layer the same. `
-      + `${gone} Asked for it at the end, the model can only guess: “${answer(store)}”.`,
+      + `${gone} Asked for them at the end, the model can only guess: “${answer(store)}”.`,
     from: Math.max(0, step - 1),
     clock: asked,
     lock: { token, layer: Math.floor(store.layers / 2) },

@@ -164,6 +164,8 @@ export class Words {
       if (span.dataset.h !== shade) span.dataset.h = shade;
       const marked = token === focused;
       if (span.classList.contains("lc-marked") !== marked) span.classList.toggle("lc-marked", marked);
+      const newest = token === seen - 1; // like a caret: what stands after it is not seen yet
+      if (span.classList.contains("lc-newest") !== newest) span.classList.toggle("lc-newest", newest);
     });
   }
 }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import threading
 
 import pytest
 from tiny import tiny_model
 
 import app.runner as runner
-from app.runner import Runs, check, describe_problem, run_messages
+from app.runner import check, describe_problem, run_messages
+from app.runs import Runs
 from lacache_core import models
 from lacache_core.errors import InvalidSettingError, ModelUnavailableError
+from lacache_core.manifest import Manifest
 from lacache_core.models import LoadedModel
+from lacache_core.trace import Trace
 
 
 class Tokenizer:
@@ -215,9 +220,41 @@ def test_unforeseen_errors_are_one_sentence():
     assert "secret" not in describe_problem(RuntimeError("secret detail"))
 
 
-def test_old_runs_are_let_go():
-    runs = Runs()
-    for _ in range(runner.KEPT_RUNS + 10):
-        run = runs.start("me")
-        run.active = False
-    assert len(runs._by_id) <= runner.KEPT_RUNS + 1
+def test_what_crosses_to_a_worker_can_be_pickled(monkeypatch):
+    """Where a GPU is lent by the call, the run goes on in another process."""
+    crossing = []
+
+    def steps(*given):
+        crossing.append(pickle.dumps(given))
+        return original(*given)
+
+    original = runner._steps
+    monkeypatch.setattr(runner, "_steps", steps)
+    monkeypatch.setattr(runner, "GPU", object())
+    assert list(run_messages(VALUES, "me", Runs()))[-1]["state"]["name"] == "done"
+    assert crossing
+    settings, policy, _ = check(VALUES)
+    for item in original(settings, policy, list(range(40)), None):
+        pickle.dumps(item)
+
+
+def test_a_finished_run_is_a_whole_trace():
+    runs = Runs(recorded=[])
+    found = list(run_messages({**VALUES, "seed": 3}, "me", runs))
+    trace = runs.trace(found[-1]["run"])
+    manifest = Manifest.of(trace)
+    assert manifest.stop_reason == "length" and manifest.settings["seed"] == 3
+    assert "prompt" not in manifest.settings and manifest.prompt_tokens == 120
+    assert trace.num_tokens == 139 and len(manifest.tokens) == 139
+    assert {"torch", "transformers", "lacache_core"} <= set(manifest.versions)
+    assert Trace.load(io.BytesIO(trace.to_bytes())).manifest == trace.manifest
+
+
+def test_a_stopped_run_says_so_in_its_trace():
+    runs = Runs(recorded=[])
+    messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    run = next(messages)["run"]
+    assert runs.trace(run).manifest["stop_reason"] == ""
+    runs.stop("me")
+    list(messages)
+    assert runs.trace(run).manifest["stop_reason"] == "cancelled"

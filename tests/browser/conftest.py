@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from harness import LiveMap
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 BLANK = (
@@ -71,3 +72,11 @@ def open_page(browser):
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def live(open_page, assets_url):
+    """A live map on a page of its own; the test ends by asking whether anything went wrong."""
+    opened = LiveMap.open(open_page, assets_url)
+    yield opened
+    opened.check()

@@ -52,6 +52,8 @@ def fill(page, prompt, new_tokens=24, budget=64):
 def run(page, *given, **options):
     fill(page, *given, **options)
     page.click("#run")
+    # Until then a recorded run is on the screen.
+    page.wait_for_function(f"() => {STORE}.setup.origin === 'live'", timeout=60_000)
 
 
 def wait_state(page, *names, seconds=90):
@@ -67,7 +69,8 @@ def wait_tokens(page, count, seconds=60):
 def test_it_opens_by_itself_and_says_what_to_do(explore):
     page = explore()
     assert "LaCache explorer" in page.inner_text("h1")
-    assert "Press Run" in page.inner_text(".lc-empty")
+    page.wait_for_function(f"() => {STORE}.setup.origin === 'recorded'")
+    assert "Recorded run" in page.inner_text(".lc-status")
     assert page.input_value("#prompt textarea").strip()
     assert "Remembered" in page.inner_text(".lc-preview-facts")
 
@@ -190,7 +193,7 @@ def test_a_slider_previews_the_pattern_before_any_run(explore):
     page.wait_for_function(f"(before) => {picture} !== before", arg=before)
     now = page.inner_text(".lc-preview-facts div:nth-child(2) dd")
     assert int(now.replace(",", "")) > int(remembered.replace(",", ""))
-    assert store(page, "s.length") == 0
+    assert store(page, "s.setup.origin") == "recorded"
 
 
 def test_a_link_restores_settings_but_not_the_text(explore):

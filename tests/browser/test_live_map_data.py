@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import LiveMap
 from synthetic_feed import RUNS, SyntheticRun, made
 
 from lacache_core.ladder import LadderConfig, retained
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def live(open_page, assets_url):
-    """A live map on a page of its own; the test ends by asking whether anything went wrong."""
-    opened = LiveMap.open(open_page, assets_url)
-    yield opened
-    opened.check()
 
 
 HELD = """(step) => Array.from({ length: I.store.layers }, (_, layer) =>

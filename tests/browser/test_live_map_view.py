@@ -1,4 +1,4 @@
-"""The live map in a real Chromium: what is seen, and what somebody can do with it.
+"""The live map in a real Chromium: what somebody looks at, and the clock.
 
 It is fed by the real feed over made-up runs; no model is involved.
 """
@@ -7,17 +7,9 @@ from __future__ import annotations
 
 import pytest
 from harness import LiveMap
-from synthetic_feed import RUNS, SyntheticRun, made, words
+from synthetic_feed import RUNS, made
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def live(open_page, assets_url):
-    """A live map on a page of its own; the test ends by asking whether anything went wrong."""
-    opened = LiveMap.open(open_page, assets_url)
-    yield opened
-    opened.check()
 
 
 # What somebody is looking at
@@ -202,211 +194,9 @@ def test_a_click_in_the_list_sets_the_clock(live):
     row.click()
     live.settle()
     assert live.stats["clock"] == compactions[702, 0]
-    assert f"Token {compactions[702, 1]:,}" in page.inner_text(".lc-sentence")
+    assert live.page.evaluate("I.view.compaction") == 702
+    page.wait_for_function(
+        "(t) => document.querySelector('.lc-sentence').textContent.startsWith(t)",
+        arg=f"At token {compactions[702, 1]:,} ",
+    )
     assert page.locator(".lc-later").count() > 0
-
-
-# The picture
-
-
-def test_no_more_columns_than_pixels_and_every_token_in_one(live):
-    _, messages = made(
-        prompt=3000,
-        new=100,
-        chunk=256,
-        steps_per_message=20,
-        observe=False,
-        settings={"budget": 400},
-    )
-    live.receive(messages)
-    found = live.page.evaluate(
-        """() => { const { raster, plot } = I.map; const n = raster.used;
-          return [raster.canvas.width, plot.width * devicePixelRatio,
-            Array.from(raster.from.slice(0, n)),
-            Array.from(raster.to.slice(0, n))]; }"""
-    )
-    columns, pixels, starts, ends = found
-    assert columns <= pixels + 1
-    assert starts[0] == 0 and ends[-1] == 3100
-    assert starts[1:] == ends[:-1]  # a partition: no token is left out, none counted twice
-
-
-@pytest.mark.parametrize("mode", ["state", "attention", "holding", "when"])
-def test_cells_have_the_colour_of_what_they_are(live, mode):
-    run, messages = made(**RUNS["overlapping"])
-    live.receive(messages)
-    live.page.evaluate("(m) => I.view.setMode(m)", mode)
-    live.settle()
-    # Colour of the middle of cells, read back from the canvas, against the store's own words.
-    cells = live.page.evaluate(
-        """() => { const g = I.canvas.getContext('2d'), out = {}, { map, store, view } = I;
-          for (let t = 10; t < 290; t += 7) for (let layer = 1; layer < 30; layer += 5) {
-            const kind = store.cell(layer, t, view.clock);
-            const x = map.xOf(t + 0.5) * devicePixelRatio;
-            const y = (map.plot.y + (layer + 0.5) * map.plot.row) * devicePixelRatio;
-            const colour = Array.from(g.getImageData(x, y, 1, 1).data).slice(0, 3).join();
-            (out[kind] ||= {})[colour] = true; }
-          return Object.fromEntries(Object.entries(out).map(([k, v]) => [k, Object.keys(v)])); }"""
-    )
-    assert {"held", "dropped"} <= set(cells)
-    assert not set(cells["held"]) & set(cells["dropped"])
-    if mode == "state":
-        assert cells["held"] == ["47,116,207"] and cells["dropped"] == ["228,231,236"]
-    if mode == "when":
-        assert len(cells["held"]) == 1 and len(cells["dropped"]) > 5
-
-
-def test_the_legend_has_numbers(live):
-    _, messages = made(**RUNS["interleaved"])
-    live.receive(messages)
-    legend = live.page.locator(".lc-legend")
-    assert "not seen yet" in legend.inner_text()
-    live.page.evaluate("I.view.setMode('attention')")
-    assert "0.001 %" in legend.inner_text() and "100 %" in legend.inner_text()
-    live.page.evaluate("I.view.setMode('holding')")
-    assert legend.inner_text().split("\n").count("30") == 1
-
-
-def test_a_change_of_theme_is_drawn(live):
-    _, messages = made(**RUNS["interleaved"])
-    live.receive(messages)
-    pixel = """() => { const g = I.canvas.getContext('2d'); const { map } = I;
-      return Array.from(g.getImageData(map.xOf(231) * devicePixelRatio,
-        (map.plot.y + map.plot.row / 2) * devicePixelRatio, 1, 1).data); }"""
-    light = live.page.evaluate(pixel)
-    live.page.evaluate("document.body.classList.add('dark')")
-    live.settle()
-    dark = live.page.evaluate(pixel)
-    assert light != dark
-    live.page.evaluate("document.body.classList.remove('dark')")
-    live.settle()
-    assert live.page.evaluate(pixel) == light
-
-
-def test_a_screen_of_finer_pixels_gets_finer_columns(open_page, assets_url):
-    live = LiveMap.open(open_page, assets_url, device_scale_factor=2)
-    _, messages = made(**RUNS["interleaved"])
-    live.receive(messages)
-    wide, ratio = live.page.evaluate("[I.map.raster.canvas.width, I.map.plot.width]")
-    assert wide == pytest.approx(2 * ratio, abs=1)
-    live.check()
-
-
-@pytest.mark.parametrize("width", [390, 768, 1440, 2560])
-def test_nothing_sticks_out_at_any_width(open_page, assets_url, width):
-    live = LiveMap.open(open_page, assets_url, width=width, height=844)
-    _, messages = made(**RUNS["interleaved"])
-    live.receive(messages)
-    for mode in ("state", "attention", "holding", "when"):
-        live.page.evaluate("(m) => { I.view.setMode(m); I.view.lock({token: 99, layer: 3}) }", mode)
-        live.settle(60)
-        assert live.page.evaluate("document.documentElement.scrollWidth") <= width
-    live.check()
-
-
-# The words
-
-
-def test_a_long_text_is_whole_and_light(live):
-    run, messages = made(
-        prompt=8000,
-        new=192,
-        chunk=256,
-        steps_per_message=20,
-        observe=False,
-        settings={"budget": 512},
-    )
-    live.receive(messages)
-    live.settle(400)
-    page = live.page
-    assert page.locator(".lc-words-body span[data-t]").count() < 2500
-    assert page.text_content(".lc-words-body") == "".join(run.strings[:8192])
-    assert page.evaluate("(b => b.scrollTop + b.clientHeight > b.scrollHeight - 24)(I.words.body)")
-    page.evaluate("I.view.lock({token: 4000, layer: 3})")
-    live.settle(400)
-    assert page.get_attribute(".lc-marked", "data-t") == "4000"
-    assert page.text_content(".lc-words-body") == "".join(run.strings[:8192])
-
-
-def test_the_model_s_own_words_are_set_apart(live):
-    run, messages = made(**RUNS["interleaved"])
-    live.receive(messages)
-    written = "".join(live.page.locator(".lc-written").all_text_contents())
-    assert written == "".join(run.strings[150:270])
-    assert live.page.locator(".lc-written-first").count() == 1
-
-
-def test_nothing_that_is_written_is_interpreted(live):
-    evil = [
-        "<img src=x onerror=window.__x=1>",
-        "<script>window.__x=1</script>",
-        "${window.__x=1}",
-        "{{constructor}}",
-        "\u202e\x00",
-    ]
-    tokens = (words(60) + evil) * 5
-    run = SyntheticRun(prompt=150, new=80, tokens=tokens, settings={"budget": 80})
-    messages = list(run.messages())
-    messages[-1]["state"] = {"name": "failed", "message": evil[0]}
-    live.receive(messages)
-    for token in range(125, 130):
-        live.page.evaluate("(t) => I.view.lock({ token: t, layer: 1 })", token)
-        live.settle(60)
-    live.page.evaluate("I.view.lock({ token: 125, layer: 1 })")
-    live.settle(1000)
-    assert live.page.evaluate("window.__x") is None
-    assert live.page.locator("img, .lc script").count() == 0
-    assert evil[0] in live.page.inner_text(".lc-words-body")
-    assert evil[0] in live.page.inner_text(".lc-readout")
-    assert evil[0] in live.page.inner_text(".lc-message")
-    assert evil[0] in live.page.text_content(".lc-readout [aria-live]")
-
-
-# Before a run, and for those who do not see it
-
-
-def test_before_a_run_it_says_what_will_appear(live):
-    assert live.page.inner_text(".lc-chip") == "Ready"
-    assert "Press Run" in live.page.inner_text(".lc-empty")
-    assert live.page.is_disabled("[title^='Play']") and live.page.is_disabled(".lc-bar")
-
-
-def test_everything_to_press_has_a_name(live):
-    _, messages = made(**RUNS["interleaved"])
-    live.receive(messages)
-    unnamed = live.page.evaluate(
-        """() => [...document.querySelectorAll(
-            '.lc button, .lc input, .lc canvas[tabindex], .lc [role=region]')]
-          .filter((n) => !(n.getAttribute('aria-label') || n.textContent.trim())).length"""
-    )
-    assert unnamed == 0
-    live.page.click(".lc-help button")
-    assert "previous, next compaction" in live.page.inner_text(".lc-panel")
-    live.page.keyboard.press("Escape")
-    assert live.page.is_hidden(".lc-panel")
-    live.settle(300)
-    assert "different tokens" in live.page.text_content(".lc > .lc-hidden")
-
-
-# Time and memory
-
-
-def test_nothing_piles_up_over_a_thousand_updates(live):
-    run, messages = made(
-        prompt=1800, new=1200, chunk=256, steps_per_message=1, settings={"budget": 256}
-    )
-    session = live.page.context.new_cdp_session(live.page)
-
-    def heap() -> float:
-        session.send("HeapProfiler.collectGarbage")
-        return session.send("Runtime.getHeapUsage")["usedSize"]
-
-    feed = """async (messages) => { for (const m of messages) {
-      I.receive(m); await new Promise(requestAnimationFrame); } }"""
-    live.page.evaluate(feed, messages[:300])
-    before = heap()
-    live.page.evaluate(feed, messages[300:])
-    after = heap()
-    assert live.stats["tokens"] == 3000
-    assert after < 1.6 * before
-    assert live.page.evaluate("document.querySelectorAll('.lc *').length") < 4000
