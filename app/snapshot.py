@@ -100,7 +100,7 @@ def snapshot(
         "tokens": list(manifest.tokens),
         "ids": trace.token_ids.tolist(),
         "joinedAt": packed(trace.joined_at),
-        "evictedAt": packed(trace.flat_rows[first_layers]),
+        "evictedAt": packed(trace.evicted_rows[first_layers]),
         "nll": packed(trace.nll),
         "compactions": packed(trace.compactions),
         "text": manifest.text,
@@ -155,10 +155,11 @@ def patterns_of(trace: Trace) -> IntArray:
     """
     if not trace.num_layers:
         return np.empty(0, dtype=np.int32)
-    shape = trace.evicted_rows.shape
-    _, first, inverse = np.unique(trace.flat_rows, axis=0, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(
+        trace.evicted_rows, axis=0, return_index=True, return_inverse=True
+    )
     order = np.argsort(np.argsort(first))  # numbered in the order of their first layers
-    found: IntArray = order[inverse.reshape(-1)].reshape(shape[:-1]).astype(np.int32)
+    found: IntArray = order[inverse.reshape(-1)].reshape(trace.row_shape).astype(np.int32)
     return found
 
 

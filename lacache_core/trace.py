@@ -159,7 +159,7 @@ class Trace:
 
         ``int32[L, H, held]`` where heads may hold different tokens.
         """
-        held = self._held(self.evicted_rows, step)
+        held = self._held(self._finest, step)
         return np.nonzero(held)[-1].reshape(*held.shape[:-1], -1).astype(np.int32)
 
     def entries_at(self, step: int) -> int:
@@ -167,15 +167,18 @@ class Trace:
         return self.positions_at(step).shape[-1] if self.num_layers else 0
 
     @property
-    def evicted_rows(self) -> IntArray:
-        """``evicted_at`` as finely as it is known: ``[L, T]``, or ``[L, H, T]``."""
+    def _finest(self) -> IntArray:
         return self.evicted_at if self.evicted_by_head is None else self.evicted_by_head
 
     @property
-    def flat_rows(self) -> IntArray:
-        """The same as ``[L, T]`` or ``[L * H, T]``."""
-        rows = self.evicted_rows
-        return rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
+    def row_shape(self) -> tuple[int, ...]:
+        """``(L,)``, or ``(L, H)`` where heads differ: what has a row in ``evicted_rows``."""
+        return self._finest.shape[:-1]
+
+    @property
+    def evicted_rows(self) -> IntArray:
+        """``evicted_at`` as finely as it is known, row by row: ``int32[L or L * H, T]``."""
+        return self._finest.reshape(math.prod(self.row_shape), self.num_tokens)
 
     def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
         gone = (evicted_at != HELD) & (evicted_at <= step)

@@ -68,7 +68,7 @@ def write(trace: Trace, file: str | Path | IO[bytes]) -> None:
     """Write a trace; see ``Trace.save``."""
     frames = trace.frames
     parts: Parts = {name: getattr(trace, name) for name in _COLUMNS}
-    parts["evicted_at"] = trace.flat_rows
+    parts["evicted_at"] = trace.evicted_rows
     parts["frame_steps"] = np.array([f.step for f in frames], dtype=np.int32)
     parts["frame_widths"] = np.array([f.mass.shape[-1] for f in frames], dtype=np.int32)
     parts["frame_values"] = np.concatenate(
@@ -276,7 +276,7 @@ def _within(values: npt.NDArray[Any], low: int, high: int) -> bool:
 def _assemble(parts: Parts, manifest: dict[str, Any]) -> Trace:
     rows = parts["evicted_at"].shape[0]
     heads = manifest.pop(HEADS, None)
-    if heads is not None and (type(heads) is not int or heads < 1 or rows % heads):
+    if heads is not None and (type(heads) is not int or not 1 <= heads <= rows or rows % heads):
         raise DamagedTraceError(f"The trace's {HEADS!r} does not fit its other parts.")
     shape = (rows,) if heads is None else (rows // heads, heads)
     ends = np.cumsum(parts["frame_widths"].astype(np.int64) * rows)
