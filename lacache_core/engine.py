@@ -101,9 +101,11 @@ class Engine:
 
         ``manifest`` adds to that, or says it differently.
         """
-        return self._builder.build({**self._description(), **manifest})
+        return self._builder.build({**self.description, **manifest})
 
-    def _description(self) -> dict[str, Any]:
+    @property
+    def description(self) -> dict[str, Any]:
+        """What runs, for a manifest: policy, settings, model, dtype, versions, how it ended."""
         policy: Any = self.cache.policy
         name = str(self.model.name_or_path)
         return {

@@ -16,12 +16,12 @@ LAYERS = [
     {"plan"},
     {"ladder", "trace"},
     {"policies", "settings", "trace_builder"},
-    {"models", "embedded", "rope", "buffers", "attention", "text", "sampling"},
+    {"models", "embedded", "rope", "buffers", "attention", "text", "sampling", "store"},
     {"contents"},
     {"cache"},
     {"engine"},
     {"evaluation"},
-    {"sweep", "store"},
+    {"sweep"},
     {"cli", "__main__", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
