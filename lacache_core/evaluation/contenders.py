@@ -115,9 +115,10 @@ def as_budget(value: object) -> int | float:
     """
     if isinstance(value, float) and 0 < value <= 1:
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value == value and value not in (float("inf"), float("-inf")) and value == int(value):
-            return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and value >= 1 and value.is_integer():
+        return int(value)
     raise InvalidSettingError("budget", value, FRACTION)
 
 

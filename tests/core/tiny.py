@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 LAYERS = 6
 SHAPE = dict(
@@ -36,3 +37,14 @@ def tiny_model(family: str = "llama", dtype=torch.float32, seed: int = 0, **chan
 
 def random_ids(count: int, batch: int = 1, seed: int = 1) -> torch.Tensor:
     return torch.randint(0, 128, (batch, count), generator=torch.Generator().manual_seed(seed))
+
+
+def tiny_folder(folder, family: str = "llama", **changes):
+    """The folder, with a tiny random model and a tokenizer of one token a byte saved in it."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    tiny_model(family, **{"vocab_size": len(alphabet), **changes}).save_pretrained(folder)
+    return folder
