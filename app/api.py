@@ -14,9 +14,8 @@ from gradio.events import api
 
 from app.feed import as_text
 from app.pages.explore import preview_facts
-from app.runner import RUNS, describe_problem, run_messages
+from app.runner import RUNS, describe_problem, offered_models, run_messages
 from lacache_core import __version__
-from lacache_core.embedded import EMBEDDED_ID
 from lacache_core.errors import InvalidSettingError
 from lacache_core.policies import POLICIES
 from lacache_core.settings import RunSettings
@@ -92,7 +91,7 @@ def describe() -> dict:  # type: ignore[type-arg]
     """Version, models, policies, and the settings with their types, ranges and defaults."""
     return {
         "version": __version__,
-        "models": [EMBEDDED_ID],
+        "models": offered_models(),
         "policies": {name: policy.label for name, policy in POLICIES.items()},
         "settings": RunSettings.model_json_schema()["properties"],
     }

@@ -13,6 +13,7 @@ from app.api import endpoints
 from app.pages.explore import explore
 from app.theme import ASSETS, css_paths, theme
 from lacache_core.models import load_in_background
+from lacache_core.settings import default_model_id
 
 DEFAULT_PORT = 7860
 
@@ -68,7 +69,7 @@ def main() -> None:
     """Serve until interrupted; the model loads meanwhile."""
     host, port = address()
     demo = build()
-    load_in_background()
+    load_in_background(default_model_id())
     demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
     print(f"LaCache explorer: http://{host}:{port}  (Ctrl+C ends it)", flush=True)
     demo.block_thread()

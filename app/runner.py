@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
-from lacache_core.embedded import EMBEDDED_ID, NUM_LAYERS
 from lacache_core.errors import InvalidSettingError, LaCacheError
+from lacache_core.models import known_layers
 from lacache_core.policies import Planner, Policy, make_policy
-from lacache_core.settings import RunSettings
+from lacache_core.settings import EMBEDDED_ID, RunSettings, default_model_id
 from lacache_core.trace import StepEvent
 
 try:  # on ZeroGPU, and nowhere else
@@ -105,14 +105,9 @@ class Runs:
 RUNS = Runs()
 
 
-def known_layers(model_id: str) -> int | None:
-    """Layers of a model as far as it can be told without loading it."""
-    from lacache_core.models import loaded_model
-
-    if model_id == EMBEDDED_ID:
-        return NUM_LAYERS
-    loaded = loaded_model(model_id)
-    return None if loaded is None else int(loaded.model.config.get_text_config().num_hidden_layers)
+def offered_models() -> list[str]:
+    """The default model and the embedded one: all that a public Space runs."""
+    return list(dict.fromkeys([default_model_id(), EMBEDDED_ID]))
 
 
 def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | None]:
@@ -124,8 +119,9 @@ def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | Non
         Naming the field, the value and what is allowed.
     """
     settings = RunSettings.validate_values(values)
-    if settings.model != EMBEDDED_ID and os.environ.get("SPACE_ID"):
-        raise InvalidSettingError("model", settings.model, f"{EMBEDDED_ID!r} on a public Space")
+    if os.environ.get("SPACE_ID") and settings.model not in (offered := offered_models()):
+        names = " or ".join(map(repr, offered))
+        raise InvalidSettingError("model", settings.model, f"{names} on a public Space")
     policy = make_policy(settings.policy, **settings.model_dump())
     layers = known_layers(settings.model)
     return settings, policy, None if layers is None else policy.bind(layers)

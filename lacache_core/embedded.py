@@ -20,8 +20,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from lacache_core.errors import ModelUnavailableError
+from lacache_core.settings import EMBEDDED_ID as EMBEDDED_ID
 
-EMBEDDED_ID = "smollm2-135m"
 NUM_LAYERS = 30
 """Decoder layers of the embedded model, for those who ask before it is loaded."""
 

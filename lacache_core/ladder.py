@@ -12,7 +12,7 @@ that stand together, beginning at that layer's offset; a compaction frees ``R = 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 
@@ -189,47 +189,71 @@ class Ladder:
         return self._fold(held, arriving, cursor)
 
     def _fold(self, held: int, arriving: int, cursor: int) -> CompactionPlan:
-        """The rule, one token after another, on rows of entry numbers."""
-        rows = self.reduction + 1
-        width, kept, freed = self.group_width, self.kept_width, self.reduction
-        total, most = held + arriving, self.effective_budget
-        entry = np.empty((rows, most + 1), dtype=np.int32)
-        entry[:, :held] = np.arange(held, dtype=np.int32)
-        pattern = np.arange(rows)[:, None]
-        chosen = pattern + np.arange(kept)  # row r keeps K neighbours from offset r
-
-        groups: list[GroupCompaction] = []
-        length, arrived = held, 0
+        """The rule over all arriving tokens: first what is due when, then the moves, in bulk."""
+        total, width, kept = held + arriving, self.group_width, self.kept_width
+        groups = self._schedule(held, arriving, cursor)
+        pattern = np.arange(self.reduction + 1, dtype=np.int32)[:, None]
+        chosen = (pattern + np.arange(kept))[:, None, :]  # row r keeps K neighbours from offset r
+        entry = np.tile(np.arange(held, dtype=np.int32), (len(pattern), 1))  # [R + 1, length]
+        joined = held
         first, last = total, 0  # the range of entries that any group touched
-        while arrived < arriving:
-            # 1. Tokens that still fit, and the one that does not, join every row at the end.
-            joining = min(most + 1 - length, arriving - arrived)
-            entry[:, length : length + joining] = np.arange(
-                held + arrived, held + arrived + joining, dtype=np.int32
-            )
-            length += joining
-            arrived += joining
-            if length <= most:
-                break
-            # 2. Compact until there is room again (one group; several with slack).
-            for _ in range(self.groups_per_compaction):
-                start, restart = self.next_group(length, cursor)
-                first = min(first, start)
-                last = max(last, int(entry[:, start + width - 1].max()) + 1)
-                entry[:, start : start + kept] = entry[pattern, start + chosen]
-                entry[:, start + kept : length - freed] = entry[:, start + width : length]
-                length -= freed
-                cursor = start + kept
-                groups.append(GroupCompaction(arrived, start, width, kept, cursor, restart))
+        for run in _unbroken(groups):
+            # 1. Whatever arrives before the run's last group joins every row at the end.
+            entry = _joined(entry, joined, held + run[-1].arrived)
+            joined = held + run[-1].arrived
+            # 2. Each group starts where the one before left off, so before anything moves the
+            # groups of a run lie side by side, and one selection serves them all.
+            start, stop = run[0].start, run[0].start + len(run) * width
+            first, last = min(first, start), max(last, int(entry[:, stop - 1].max()) + 1)
+            body = entry[:, start:stop].reshape(len(pattern), len(run), width)
+            stay = np.take_along_axis(body, chosen, axis=2).reshape(len(pattern), -1)
+            entry = np.concatenate([entry[:, :start], stay, entry[:, stop:]], axis=1)
+        entry = _joined(entry, joined, total)
         return CompactionPlan(
             length=total,
             start=first,
             stop=last,
-            kept=entry[:, first : length - (total - last)].copy(),
+            kept=entry[:, first : entry.shape[1] - (total - last)].copy(),
             row_of_layer=self.row_of_layer,
-            cursor=cursor,
-            groups=tuple(groups),
+            cursor=groups[-1].cursor,
+            groups=groups,
         )
+
+    def _schedule(self, held: int, arriving: int, cursor: int) -> tuple[GroupCompaction, ...]:
+        """Which groups are compacted when; that depends on lengths alone."""
+        most, kept = self.effective_budget, self.kept_width
+        groups: list[GroupCompaction] = []
+        length, arrived = held, 0
+        while length + arriving - arrived > most:
+            # 1. Tokens that still fit join, and the one that does not.
+            arrived += most + 1 - length
+            length = most + 1
+            # 2. Compact until there is room again (one group; several with slack).
+            for _ in range(self.groups_per_compaction):
+                start, restart = self.next_group(length, cursor)
+                length -= self.reduction
+                cursor = start + kept
+                groups.append(
+                    GroupCompaction(arrived, start, self.group_width, kept, cursor, restart)
+                )
+        return tuple(groups)
+
+
+def _unbroken(groups: Iterable[GroupCompaction]) -> Iterator[list[GroupCompaction]]:
+    """Cut where a pass restarts: within a run, each group starts at the cursor before it."""
+    run: list[GroupCompaction] = []
+    for group in groups:
+        if run and group.restart:
+            yield run
+            run = []
+        run.append(group)
+    yield run
+
+
+def _joined(entry: IntArray, first: int, last: int) -> IntArray:
+    """Rows of entries with the numbers ``first .. last - 1`` at the end of each."""
+    new = np.broadcast_to(np.arange(first, last, dtype=np.int32), (len(entry), last - first))
+    return np.concatenate([entry, new], axis=1)
 
 
 @lru_cache(maxsize=4096)

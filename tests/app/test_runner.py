@@ -201,6 +201,15 @@ def test_a_public_space_runs_its_own_model_only(monkeypatch):
         check({"model": "other/model"})
 
 
+def test_a_public_space_may_have_a_default_model_of_its_own(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    monkeypatch.setenv("LACACHE_MODEL", "some/model")
+    assert check({"model": "some/model"})[0].model == "some/model"
+    assert check({"model": "smollm2-135m"})[2].num_layers == 30
+    with pytest.raises(InvalidSettingError, match="it must be 'some/model' or 'smollm2-135m'"):
+        check({"model": "other/model"})
+
+
 def test_unforeseen_errors_are_one_sentence():
     assert "Traceback" not in describe_problem(RuntimeError("secret detail"))
     assert "secret" not in describe_problem(RuntimeError("secret detail"))
