@@ -2,7 +2,7 @@
 
 A budget can only be blamed for a wrong answer where the full cache gives the right one. Measures
 candidates for the passkey and the word task, at several lengths and depths, and prints a table; the
-tasks of ``lacache_core.evaluation.needle_prompt`` were chosen from it.
+tasks of ``lacache_core.evaluation.tasks`` were chosen from it.
 
     python -m benchmarks needle_wording --out docs/results/needle-wording.md
 """
@@ -23,7 +23,7 @@ import transformers
 
 from lacache_core.evaluation.contenders import contenders
 from lacache_core.evaluation.needle import Grid, needle
-from lacache_core.evaluation.needle_prompt import PASSKEY, WORD
+from lacache_core.evaluation.tasks import PASSKEY, WORD
 from lacache_core.models import LoadedModel, load
 
 REMEMBERED = " The pass key is {key}. Remember it. {key} is the pass key."

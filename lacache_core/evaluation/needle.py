@@ -9,7 +9,7 @@ that here.) Scored as there: right when the key occurs in the answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from threading import Event
 from typing import Any
 
@@ -20,14 +20,9 @@ from lacache_core.errors import InvalidSettingError
 from lacache_core.evaluation.contenders import Contender, describe
 from lacache_core.evaluation.identity import identity, text_digest
 from lacache_core.evaluation.kept import Keeper
-from lacache_core.evaluation.needle_prompt import (
-    PASSKEY,
-    NeedlePrompt,
-    Task,
-    build_prompt,
-    check_place,
-)
+from lacache_core.evaluation.needle_prompt import NeedlePrompt, build_prompt, check_place
 from lacache_core.evaluation.progress import Meter, Report
+from lacache_core.evaluation.tasks import PASSKEY, Task
 from lacache_core.models import LoadedModel
 from lacache_core.policies import Policy
 from lacache_core.trace import Trace
@@ -231,17 +226,19 @@ def ask(
     what was answered, beside what ``about`` adds. Used again on the same prompt it gives the same
     run, so any cell of a grid can be looked at, with attention if the engine observes it.
     """
-    held, answer, asked_at = 0, "", -1
+    held, share, answer = 0, 0.0, ""
     ids: Any = prompt.ids  # an array of ids is a sequence of ids
     for event in engine.generate(ids, max_new_tokens=prompt.max_new_tokens, cancel=cancel):
         if meter is not None and event.phase == "prefill":
             meter.read(event.token_ids.size)
-        if event.phase == "prefill":
-            held, asked_at = event.held, event.step
+        if event.seen == len(ids):  # the question has been read, the answer begins
+            held = event.held
+            rows = engine.cache.text_positions  # [L, held], or [L, H, held] where heads differ
+            of_needle = ((rows >= prompt.start) & (rows < prompt.stop)).sum(axis=-1)
+            share = float(of_needle.mean()) / (prompt.stop - prompt.start)
         answer += event.text
     if engine.stop_reason == "cancelled":
         return None
-    trace = engine.trace()
     trial = Trial(
         seed=seed,
         key=prompt.key,
@@ -249,12 +246,12 @@ def ask(
         correct=prompt.answered(answer),
         start=prompt.start,
         stop=prompt.stop,
-        needle_layers=float(trace.held_at(asked_at)[:, prompt.start : prompt.stop].mean()),
+        needle_layers=share,
         held=held,
     )
     marked = {**asdict(trial), "question_start": prompt.question_start, **about}
     marked.pop("record")
-    return trial, replace(trace, manifest={**trace.manifest, "needle": marked})
+    return trial, engine.trace(needle=marked)
 
 
 def _trial(

@@ -1,9 +1,7 @@
 """Prompts with a needle in them: exact in length, with the needle where it is wanted.
 
-A fact is hidden in a haystack of prose and asked for at the end. The passkey task is that of
-Mohtashami and Jaggi, *Landmark Attention* (arXiv 2305.16300), in the wording of the published
-LaCache code (``niah/pred.py``); the haystack is our own. Knows tokenizers; knows nothing of models
-and policies.
+A fact is hidden in a haystack of prose and asked for at the end. Knows tokenizers and tasks; knows
+nothing of models and policies.
 """
 
 from __future__ import annotations
@@ -19,78 +17,13 @@ from transformers import PreTrainedTokenizerBase
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.evaluation.haystack import sentences
+from lacache_core.evaluation.tasks import NAMES, WORDS, Task
 from lacache_core.plan import IntArray
 from lacache_core.text import encode
 
-NAMES = ("Clara", "Oscar", "Helen", "Victor", "Marta", "Simon", "Julia", "Peter")
-WORDS = (
-    "marigold",
-    "lantern",
-    "walnut",
-    "blossom",
-    "velvet",
-    "copper",
-    "meadow",
-    "thistle",
-    "pepper",
-    "ribbon",
-    "candle",
-    "saffron",
-    "pebble",
-    "willow",
-    "anchor",
-    "ginger",
-)
 MAX_LENGTH = 131_072
 LEAST_HAYSTACK = 32
 _MARK = "\N{REFERENCE MARK}"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is hidden and how it is asked for; ``{key}`` and ``{name}`` are filled in.
-
-    Attributes
-    ----------
-    intro, needle, question
-        What stands before the haystack, in it, and after it.
-    others
-        How many further needles, with other names and keys, stand in the haystack.
-    words
-        The key is a word and not a number of five digits.
-    chat
-        Ask in the model's chat template.
-    answer_tokens
-        How many tokens the answer may have beyond those of the key.
-    """
-
-    name: str
-    intro: str
-    needle: str
-    question: str
-    others: int = 0
-    words: bool = False
-    chat: bool = False
-    answer_tokens: int = 4
-
-
-PASSKEY = Task(
-    "passkey",
-    intro="There is important information hidden in a lot of irrelevant text. Find it and "
-    "memorize it. You will be quizzed on this hidden information.\n",
-    needle=" The pass key is {key}. Remember it. {key} is the pass key.",
-    question="\nWhat is the pass key? The pass key is",
-)
-WORD = Task(
-    "word",
-    intro="There is important information hidden in a lot of irrelevant text. Find it and "
-    "memorize it. You will be quizzed on this hidden information.\n",
-    needle=" {name}'s secret word is {key}. Remember it: {name}'s secret word is {key}.",
-    question="\nWhat is {name}'s secret word? {name}'s secret word is",
-    others=3,
-    words=True,
-)
-TASKS = {task.name: task for task in (PASSKEY, WORD)}
 
 
 @dataclass(frozen=True, eq=False)

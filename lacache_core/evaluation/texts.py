@@ -1,4 +1,4 @@
-"""Texts to measure on: a file, Python's own manual, a data set of the Hub.
+"""Texts to measure on that are no files: Python's own manual, a data set of the Hub.
 
 Each comes as plain text; nothing here knows a tokenizer.
 """
@@ -14,10 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lacache_core.checkpoint import HUB_PATIENCE_SECONDS
 from lacache_core.errors import TextUnavailableError
 
-MAX_CHARS = 20_000_000
-_HUB_PATIENCE_SECONDS = 3.0
 _ROW_PATIENCE_SECONDS = 30.0  # for the next row, once the Hub has answered
 _ANSWERED = object()
 
@@ -29,31 +28,6 @@ def manual() -> str:
     # Longest first: chapters before entries of a few lines.
     chapters = sorted(topics.values(), key=lambda chapter: (-len(chapter), chapter))
     return "\n\n".join(chapters)
-
-
-def file_text(path: str | Path) -> str:
-    """The text of a UTF-8 file.
-
-    Raises
-    ------
-    TextUnavailableError
-        When there is none, or it is not text.
-    """
-    file = Path(path).expanduser()
-    try:
-        if file.stat().st_size > 4 * MAX_CHARS:
-            raise TextUnavailableError(f"The file {str(path)!r} is too large: at most 80 MB.")
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise TextUnavailableError(
-            f"The file {str(path)!r} is not plain text in UTF-8; save it as such."
-        ) from None
-    except OSError as error:
-        reason = error.strerror or "it cannot be read"
-        raise TextUnavailableError(f"The file {str(path)!r} cannot be read: {reason}.") from None
-    if not text.strip():
-        raise TextUnavailableError(f"The file {str(path)!r} is empty.")
-    return text
 
 
 def hub_text(name: str, max_chars: int = 400_000) -> str:
@@ -111,7 +85,7 @@ def _ask_hub(repository: str) -> None:
 
     try:
         HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None).dataset_info(
-            repository, timeout=_HUB_PATIENCE_SECONDS
+            repository, timeout=HUB_PATIENCE_SECONDS
         )
     except (RepositoryNotFoundError, HFValidationError):
         raise TextUnavailableError(
@@ -161,7 +135,7 @@ def _patiently(rows: Callable[[], Iterator[Any]], name: str) -> Generator[Any, N
             coming.put(error)
 
     threading.Thread(target=fetch, name=f"data set {name}", daemon=True).start()
-    patience, sentence = _HUB_PATIENCE_SECONDS + 1, _no_answer(name)
+    patience, sentence = HUB_PATIENCE_SECONDS + 0.5, _no_answer(name)
     try:
         while True:
             try:
