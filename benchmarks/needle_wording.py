@@ -22,8 +22,8 @@ import torch
 import transformers
 
 from lacache_core.evaluation.contenders import contenders
-from lacache_core.evaluation.needle import Grid, needle
-from lacache_core.evaluation.tasks import PASSKEY, WORD
+from lacache_core.evaluation.needle import needle
+from lacache_core.evaluation.tasks import PASSKEY, WORD, Grid
 from lacache_core.models import LoadedModel, load
 
 REMEMBERED = " The pass key is {key}. Remember it. {key} is the pass key."

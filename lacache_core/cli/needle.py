@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lacache_core.cli import measuring
 from lacache_core.cli.options import add_settings, command_parser, whole
 from lacache_core.cli.progress import load_shown
-from lacache_core.evaluation.tasks import TASKS
+from lacache_core.evaluation.tasks import TASKS, Grid
 
 if TYPE_CHECKING:
     from lacache_core.evaluation.needle import Cell
@@ -73,11 +73,11 @@ def add_command(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     measuring.check_output(options)
     competing = measuring.competing(options)
-
-    from lacache_core.evaluation.needle import Grid, needle
-
     grid = Grid(options.lengths, options.depths, options.seeds, TASKS[options.task])
     loaded = load_shown(options)
+
+    from lacache_core.evaluation.needle import needle
+
     cells: list[Cell] = []
     with measuring.stoppable() as cancel, measuring.bar(options) as progress:
         for cell in needle(

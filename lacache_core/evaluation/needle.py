@@ -20,9 +20,9 @@ from lacache_core.errors import InvalidSettingError
 from lacache_core.evaluation.contenders import Contender, describe
 from lacache_core.evaluation.identity import identity, text_digest
 from lacache_core.evaluation.kept import Keeper
-from lacache_core.evaluation.needle_prompt import NeedlePrompt, build_prompt, check_place
+from lacache_core.evaluation.needle_prompt import NeedlePrompt, build_prompt
 from lacache_core.evaluation.progress import Meter, Report
-from lacache_core.evaluation.tasks import PASSKEY, Task
+from lacache_core.evaluation.tasks import Grid, Task
 from lacache_core.models import LoadedModel
 from lacache_core.policies import Policy
 from lacache_core.trace import Trace
@@ -30,42 +30,6 @@ from lacache_core.trace import Trace
 KIND = "needle"
 _FORMAT = 1  # of a stored trial; raise it when what is measured changes
 CHUNK = 64
-MAX_SEEDS = 1000
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Which prompts are asked.
-
-    Attributes
-    ----------
-    lengths
-        Tokens of a whole prompt.
-    depths
-        Where the needle stands: 0 at the beginning of the haystack, 1 at its end.
-    seeds
-        How many prompts of each kind, with the seeds 0, 1, 2, ...
-    task
-        What is hidden and asked for.
-    """
-
-    lengths: Sequence[int] = (512, 1024)
-    depths: Sequence[float] = (0.0, 0.5, 1.0)
-    seeds: int = 3
-    task: Task = PASSKEY
-
-    def __post_init__(self) -> None:
-        for name in ("lengths", "depths"):
-            if not getattr(self, name):
-                raise InvalidSettingError(name, "", "at least one")
-        for length in self.lengths:
-            check_place(length, 0)
-        for depth in self.depths:
-            check_place(1, depth)
-        if isinstance(self.seeds, bool) or not isinstance(self.seeds, int):
-            raise InvalidSettingError("seeds", self.seeds, f"a whole number from 1 to {MAX_SEEDS}")
-        if not 1 <= self.seeds <= MAX_SEEDS:
-            raise InvalidSettingError("seeds", self.seeds, f"a whole number from 1 to {MAX_SEEDS}")
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from transformers import PreTrainedTokenizerBase
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.evaluation.haystack import sentences
-from lacache_core.evaluation.tasks import NAMES, WORDS, Task
+from lacache_core.evaluation.tasks import NAMES, WORDS, Task, check_place
 from lacache_core.plan import IntArray
 from lacache_core.text import encode
 
-MAX_LENGTH = 131_072
 LEAST_HAYSTACK = 32
 _MARK = "\N{REFERENCE MARK}"
 
@@ -135,20 +134,6 @@ def build_prompt(
         key=keys[0],
         max_new_tokens=len(_tokens(tokenizer, f" {keys[0]}")) + task.answer_tokens,
     )
-
-
-def check_place(length: object, depth: object) -> None:
-    """Refuse what can be no length or no depth.
-
-    Raises
-    ------
-    InvalidSettingError
-        Naming the one that is wrong.
-    """
-    if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= MAX_LENGTH:
-        raise InvalidSettingError("length", length, f"a whole number from 1 to {MAX_LENGTH:,}")
-    if isinstance(depth, bool) or not isinstance(depth, (int, float)) or not 0 <= depth <= 1:
-        raise InvalidSettingError("depth", depth, "a number from 0 to 1")
 
 
 def _frame(

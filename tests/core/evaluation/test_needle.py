@@ -11,9 +11,9 @@ from lacache_core.evaluation import haystack
 from lacache_core.evaluation.contenders import Contender, contenders
 from lacache_core.evaluation.haystack import sentences
 from lacache_core.evaluation.kept import Keeper
-from lacache_core.evaluation.needle import KIND, Grid, ask, needle
+from lacache_core.evaluation.needle import KIND, ask, needle
 from lacache_core.evaluation.needle_prompt import build_prompt
-from lacache_core.evaluation.tasks import NAMES, TASKS, WORDS, Task
+from lacache_core.evaluation.tasks import NAMES, TASKS, WORDS, Grid, Task
 from lacache_core.policies import Full, LaCache, StreamingLLM
 from lacache_core.store import Store
 
