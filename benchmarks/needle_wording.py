@@ -31,8 +31,8 @@ FIND = "There is a pass key hidden in the following text. Find it.\n\n"
 FIND_WORDS = "The following text tells some secret words. Find them.\n\n"
 ONCE = " {name}'s secret word is {key}."
 CANDIDATES = [
-    ("the published wording, plain text (chosen)", PASSKEY),
-    ("needle said once, plain text", replace(PASSKEY, needle=" The pass key is {key}.")),
+    ("the published wording", PASSKEY),
+    ("needle said once", replace(PASSKEY, needle=" The pass key is {key}.")),
     ("no introduction, no question", replace(PASSKEY, intro="", question="\n\nThe pass key is")),
     (
         "chat, question at the end",
@@ -56,13 +56,15 @@ CANDIDATES = [
             answer_tokens=16,
         ),
     ),
-    ("said twice, three other pairs, plain text (chosen)", WORD),
-    ("said once, three other pairs, plain text", replace(WORD, needle=ONCE)),
-    ("said once, no other pairs, plain text", replace(WORD, needle=ONCE, others=0)),
+    ("no introduction, said twice, three other pairs", replace(WORD, intro="\n", others=3)),
+    ("said twice, no other pairs", replace(WORD, others=0)),
+    ("said twice, three other pairs", replace(WORD, others=3)),
+    ("said once, no other pairs", replace(WORD, needle=ONCE, others=0)),
     (
         "said twice, three other pairs, chat",
         replace(
             WORD,
+            others=3,
             intro=FIND_WORDS,
             question="\n\nWhat is {name}'s secret word?",
             chat=True,
@@ -88,6 +90,7 @@ def row(words: str, grid: Grid, loaded: LoadedModel) -> str:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks needle_wording")
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--task", choices=[PASSKEY.name, WORD.name], help="this task alone")
     parser.add_argument("--lengths", default="256,512,1024,2048")
     parser.add_argument("--depths", default="0,0.5,1")
     parser.add_argument("--seeds", type=int, default=3)
@@ -103,6 +106,8 @@ def main(arguments: list[str]) -> int:
     ]
     print("\n".join(lines), flush=True)
     for words, task in CANDIDATES:
+        if options.task not in (None, task.name):
+            continue
         lines.append(row(words, Grid(lengths, depths, options.seeds, task), loaded))
         print(lines[-1], flush=True)
     command = " ".join(["python -m benchmarks needle_wording", *arguments])
