@@ -56,10 +56,10 @@ CANDIDATES = [
             answer_tokens=16,
         ),
     ),
-    ("no introduction, said twice, three other pairs", replace(WORD, intro="\n", others=3)),
-    ("said twice, no other pairs", replace(WORD, others=0)),
+    ("said twice", WORD),
     ("said twice, three other pairs", replace(WORD, others=3)),
-    ("said once, no other pairs", replace(WORD, needle=ONCE, others=0)),
+    ("no introduction, said twice, three other pairs", replace(WORD, intro="\n", others=3)),
+    ("said once", replace(WORD, needle=ONCE, others=0)),
     (
         "said twice, three other pairs, chat",
         replace(

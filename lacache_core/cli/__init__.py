@@ -38,7 +38,8 @@ examples:
 
 'lacache COMMAND --help' explains a command. Without installing, 'python -m lacache_core'
 does the same as 'lacache'. LACACHE_MODEL, LACACHE_DEVICE and LACACHE_DTYPE set other
-defaults; LACACHE_HOME is where the embedded model is kept."""
+defaults; LACACHE_HOME is where the embedded model is kept, LACACHE_RESULTS where
+measured results are."""
 
 
 def build_parser() -> OneLineParser:

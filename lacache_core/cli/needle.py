@@ -62,7 +62,7 @@ def add_command(commands: Any) -> None:
         "--task",
         choices=list(TASKS),
         default="passkey",
-        help="passkey: a number; word: one of four people's secret words. Default passkey.",
+        help="passkey: a number of five digits; word: somebody's secret word. Default passkey.",
     )
     measuring.add_contenders(parser, ("full", "streaming_llm", "lacache"), 0.5)
     add_settings(parser, ["chunk"])

@@ -136,6 +136,6 @@ def _closed(reading: Reading, due: int) -> Reading:
     return replace(
         reading,
         ended=f"It stops after {due:,} of {reading.length:,} tokens: the model has no position "
-        f"left for one more, and by then the cache holds {reading.held:,} entries per layer, "
-        f"{reading.kv_bytes / 1e6:,.0f} MB, one more with every token.",
+        f"left. Each layer holds {reading.held:,} entries by then ({reading.kv_bytes / 1e6:,.0f} "
+        "MB in all) and would need one more for every further token.",
     )

@@ -77,7 +77,6 @@ WORD = Task(
     "memorize it. You will be quizzed on this hidden information.\n",
     needle=" {name}'s secret word is {key}. Remember it: {name}'s secret word is {key}.",
     question="\nWhat is {name}'s secret word? {name}'s secret word is",
-    others=3,
     words=True,
 )
 TASKS = {task.name: task for task in (PASSKEY, WORD)}

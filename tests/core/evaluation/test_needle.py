@@ -1,6 +1,7 @@
 """Needles: prompts exact in length and place, trials that tell what was held, grids that resume."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ SHORT = Task("short", "Find it.\n", " Key {key}.", "\nKey", answer_tokens=2)
 FIRST_OF_SEED_5 = (
     "The tailor swept the leaves into a heap in front of the town hall without saying a word."
 )
+AMONG_OTHERS = replace(TASKS["word"], name="among others", others=3)
 SETTINGS = {"span": 3, "overlap": 1, "num_sink": 2}
 
 
@@ -33,7 +35,7 @@ def decode(tiny, ids):
     return tiny.tokenizer.decode(ids)
 
 
-@pytest.mark.parametrize("task", [*TASKS.values(), SHORT], ids=lambda t: t.name)
+@pytest.mark.parametrize("task", [*TASKS.values(), AMONG_OTHERS, SHORT], ids=lambda t: t.name)
 @pytest.mark.parametrize("length, depth", [(600, 0), (777, 0.3), (1000, 0.5), (1001, 1)])
 def test_prompts_are_exact_and_know_their_needle(tiny, task, length, depth):
     if task.others and length < 700:
@@ -61,8 +63,8 @@ def test_prompts_are_exact_and_know_their_needle(tiny, task, length, depth):
         assert at == pytest.approx(depth, abs=0.15 if task.others else 0.08)
 
 
-def test_the_word_task_hides_other_pairs_with_other_names(tiny):
-    prompt = build_prompt(tiny.tokenizer, TASKS["word"], length=1200, depth=0.5, seed=1)
+def test_a_task_may_hide_other_pairs_with_other_names(tiny):
+    prompt = build_prompt(tiny.tokenizer, AMONG_OTHERS, length=1200, depth=0.5, seed=1)
     text = decode(tiny, prompt.ids[: prompt.question_start])
     named = [n for n in NAMES if f"{n}'s secret word" in text]
     told = [w for w in WORDS if w in text]
