@@ -191,7 +191,7 @@ def _steps(
                 bytes_per_entry=engine.cache.bytes_per_entry,
                 full_bytes_per_entry=engine.cache.plain_bytes_per_entry,
                 prompt_tokens=len(ids),
-                about=engine.description(),
+                about=engine.description,
             )
         yield event
     yield engine.stop_reason

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 BENCHMARKS = {
+    "needle_wording": "which wording of the needle task a model can do with a full cache",
     "perplexity": "the reference perplexities, measured beside the published numbers",
     "explore": "the Explore page in a real Chromium: how soon, how fast, what it costs",
 }
@@ -15,7 +16,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in BENCHMARKS:
         print("usage: python -m benchmarks NAME [options]\n")
         for name, what in BENCHMARKS.items():
-            print(f"  {name:12} {what}")
+            print(f"  {name:16} {what}")
         return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
     return int(import_module(f"benchmarks.{arguments[0]}").main(arguments[1:]))
 

@@ -13,46 +13,42 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from lacache_core.policies import Full, LaCache, Policy, StreamingLLM
+from lacache_core.evaluation.contenders import Contender
 
 TARGETS = 1024
-HALF = TARGETS // 2 + 1  # the table's second column: targets 513 to 1,024
+HALF = TARGETS // 2  # the table's second column: targets 513 to 1,024
 
 
 class Row(NamedTuple):
-    """A policy, and the perplexities to reproduce: all targets, and the second half."""
+    """Who is measured, and the perplexities to reproduce: all targets, and the second half."""
 
-    policy: Policy
+    contender: Contender
     whole: float
     second_half: float
 
 
+def lacache(budget: int, span: int, overlap: int = 0, **more: str) -> Contender:
+    return Contender("lacache", budget, {"span": span, "overlap": overlap, **more})
+
+
 ROWS = [
-    Row(Full(), 10.979, 7.121),
-    Row(StreamingLLM(256), 19.296, 19.679),
-    Row(LaCache(256, 15), 18.111, 18.228),
-    Row(LaCache(256, 8, 4), 17.413, 16.460),
-    Row(LaCache(256, 9, 7), 18.345, 18.477),
-    Row(LaCache(256, 4), 18.392, 18.511),
-    Row(LaCache(256, 15, arrangement="staircase"), 18.739, 18.891),
-    Row(LaCache(256, 8, 4, arrangement="staircase"), 17.500, 17.244),
-    Row(StreamingLLM(192), 20.509, 21.353),
-    Row(LaCache(192, 8, 4), 19.745, 19.917),
-    Row(StreamingLLM(128), 22.868, 24.350),
-    Row(LaCache(128, 15), 22.548, 23.687),
+    Row(Contender("full"), 10.979, 7.121),
+    Row(Contender("streaming_llm", 256), 19.296, 19.679),
+    Row(lacache(256, 15), 18.111, 18.228),
+    Row(lacache(256, 8, 4), 17.413, 16.460),
+    Row(lacache(256, 9, 7), 18.345, 18.477),
+    Row(lacache(256, 4), 18.392, 18.511),
+    Row(lacache(256, 15, arrangement="staircase"), 18.739, 18.891),
+    Row(lacache(256, 8, 4, arrangement="staircase"), 17.500, 17.244),
+    Row(Contender("streaming_llm", 192), 20.509, 21.353),
+    Row(lacache(192, 8, 4), 19.745, 19.917),
+    Row(Contender("streaming_llm", 128), 22.868, 24.350),
+    Row(lacache(128, 15), 22.548, 23.687),
 ]
-
-
-def describe(policy: Policy) -> str:
-    if isinstance(policy, LaCache):
-        shape = f"span {policy.span} overlap {policy.overlap}"
-        return f"{policy.label} {shape}{', staircase' * (policy.arrangement == 'staircase')}"
-    return policy.label
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +60,7 @@ def main(arguments: list[str]) -> int:
     import torch
     import transformers
 
-    from lacache_core.engine import Engine
+    from lacache_core.evaluation.perplexity import perplexity
     from lacache_core.models import load
     from lacache_core.text import encode
 
@@ -73,24 +69,19 @@ def main(arguments: list[str]) -> int:
     print(f"{'policy':34} {'budget':>6}  {'perplexity':>22}  {'targets 513-1024':>22}  tokens/s")
     print(f"{'':34} {'':>6}  {'here':>10} {'to match':>11}  {'here':>10} {'to match':>11}")
     results, worst = [], 0.0
-    for policy, whole, second_half in ROWS:
-        engine, start = Engine(loaded.model, loaded.tokenizer, policy), time.perf_counter()
-        for _ in engine.read(ids):
-            pass
-        speed = len(ids) / (time.perf_counter() - start)
-        trace = engine.trace()
-        here, here_half = trace.perplexity(), trace.perplexity(HALF)
+    for contender, whole, second_half in ROWS:
+        *_, reading = perplexity(loaded, ids, [contender], stretch=HALF)
+        here, here_half = reading.perplexity, reading.stretches[-1].perplexity
         worst = max(worst, abs(here - whole), abs(here_half - second_half))
-        budget = getattr(policy, "budget", None)
         print(
-            f"{describe(policy):34} {budget or '-':>6}  {here:10.3f} {whole:11.3f}  "
-            f"{here_half:10.3f} {second_half:11.3f}  {speed:8.1f}",
+            f"{reading.label:34} {reading.budget or '-':>6}  {here:10.3f} {whole:11.3f}  "
+            f"{here_half:10.3f} {second_half:11.3f}  {reading.tokens_per_second:8.1f}",
             flush=True,
         )
         results.append(
             {
-                "policy": describe(policy),
-                "budget": budget,
+                "policy": reading.label,
+                "budget": reading.budget,
                 "perplexity": here,
                 "perplexity_to_match": whole,
                 "second_half": here_half,

@@ -106,12 +106,13 @@ class Engine:
         """
         trace = self._builder.build()
         told = {
-            **self.description(),
+            **self.description,
             "text": self._text,
             "tokens": token_strings(self.tokenizer, trace.token_ids.tolist()),
         }
         return replace(trace, manifest={**told, **manifest})
 
+    @property
     def description(self) -> dict[str, Any]:
         """What a manifest says of the run beside its tokens."""
         policy: Any = self.cache.policy

@@ -55,3 +55,11 @@ class ModelUnavailableError(LaCacheError):
 
 class DamagedTraceError(LaCacheError):
     """A file does not hold a readable trace; the text names the part that is wrong."""
+
+
+class StoreUnavailableError(LaCacheError):
+    """Results cannot be kept or read; the text says where and what to do."""
+
+
+class TextUnavailableError(LaCacheError):
+    """A text cannot be had; the text of the error says which and what to do."""

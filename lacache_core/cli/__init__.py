@@ -4,8 +4,8 @@ One module per command, named in ``COMMANDS``; each has ``add_command(commands)`
 parser and sets ``run``, a function from the parsed options to the exit status. To add one: write
 its module, then name it there. Importing a command must not import torch; running it may.
 
-Exit status: 0 done; 1 a model cannot be had or something broke; 2 bad arguments, with one line on
-stderr; 130 interrupted.
+Exit status: 0 done; 1 a model or text cannot be had or something broke; 2 bad arguments, with one
+line on stderr; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from importlib import import_module
 from lacache_core import __version__
 from lacache_core.cli.options import OneLineParser, in_option_words
 from lacache_core.devices import is_out_of_memory
-from lacache_core.errors import LaCacheError, ModelUnavailableError
+from lacache_core.errors import LaCacheError, ModelUnavailableError, TextUnavailableError
 
-COMMANDS = ("retained", "read", "generate", "models")
+COMMANDS = ("retained", "read", "generate", "perplexity", "needle", "endless", "models")
 
 _DESCRIPTION = """\
 A ladder-shaped key-value cache under a fixed budget: see what it keeps, read or write
@@ -31,11 +31,15 @@ examples:
   lacache retained --layers 30 --budget 256 --span 15 --tokens 1000
   lacache read --text novel.txt --policy lacache --budget 256 --span 15 --tokens 1024
   lacache generate --prompt "Once upon a time" --budget 128 --span 8 --overlap 4
+  lacache perplexity --text novel.txt --budget 128 --budget 256
+  lacache needle --policy lacache --policy streaming_llm --budget 0.5
+  lacache endless --tokens 20000
   lacache models
 
 'lacache COMMAND --help' explains a command. Without installing, 'python -m lacache_core'
 does the same as 'lacache'. LACACHE_MODEL, LACACHE_DEVICE and LACACHE_DTYPE set other
-defaults; LACACHE_HOME is where the embedded model is kept."""
+defaults; LACACHE_HOME is where the embedded model is kept, LACACHE_RESULTS where
+measured results are."""
 
 
 def build_parser() -> OneLineParser:
@@ -82,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except ModelUnavailableError as error:
+    except (ModelUnavailableError, TextUnavailableError) as error:
         return _complain(str(error), 1)
     except LaCacheError as error:
         return _complain(in_option_words(error), 2)

@@ -26,12 +26,13 @@ LAYERS = [
         "attention",
         "text",
         "sampling",
+        "store",
     },
     {"contents"},
     {"cache"},
     {"engine"},
     {"evaluation"},
-    {"sweep", "store"},
+    {"sweep"},
     {"cli", "__main__", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

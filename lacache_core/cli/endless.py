@@ -1,0 +1,116 @@
+"""``endless``: read on and on under a budget; perplexity, memory and time by stretch."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from lacache_core.cli import measuring
+from lacache_core.cli.options import add_settings, command_parser, whole
+from lacache_core.cli.perplexity import print_readings, stretches_as_rows
+from lacache_core.cli.progress import load_shown
+
+if TYPE_CHECKING:
+    from lacache_core.evaluation.reading import Reading
+
+_SHOWN = 12  # lines of the table; JSON and CSV have all stretches
+_EXAMPLES = """\
+examples:
+  lacache endless --tokens 20000 --budget 256
+  lacache endless --policy lacache:span=8,overlap=4 --text novel.txt --json
+
+JSON: {"text": how the text was made, "cells": [{"policy", "label", "budget", "tokens", "ended",
+"stretches": [{"start", "stop", "perplexity", "held", "kv_bytes", "ms_per_token", ...}], ...}],
+...}"""
+
+
+def add_command(commands: Any) -> None:
+    """Add the parser of ``endless``."""
+    parser = command_parser(
+        commands,
+        "endless",
+        help="Read tens of thousands of tokens under a budget, beside the full cache.",
+        description="Read a long text under a budget and show perplexity, memory and time per "
+        "token by stretch, beside the full cache until its positions run out. A text that is too "
+        "short is continued with Python's manual. Ctrl+C prints what is finished.",
+        epilog=_EXAMPLES,
+    )
+    measuring.add_text(parser)
+    parser.add_argument(
+        "--tokens",
+        type=whole(2, 1_000_000),
+        default=20_000,
+        metavar="N",
+        help="How many tokens to read; default 20000.",
+    )
+    parser.add_argument(
+        "--stretch",
+        type=whole(1, 1_000_000),
+        default=512,
+        metavar="N",
+        help="Tokens per measured stretch; default 512.",
+    )
+    measuring.add_contenders(parser, ("lacache", "streaming_llm", "full"), 256)
+    add_settings(parser, ["read_chunk"])
+    measuring.add_common(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    measuring.check_output(options)
+    grid = measuring.competing(options)
+    given = measuring.text_of(options)
+    loaded = load_shown(options)
+
+    from lacache_core.evaluation.endless import endless, long_text
+    from lacache_core.text import encode
+
+    ids = None if given is None else encode(loaded.tokenizer, given)
+    text = long_text(loaded.tokenizer, ids, options.tokens)
+    found: dict[tuple[str, int | None], Reading] = {}
+    with measuring.stoppable() as cancel, measuring.bar(options) as progress:
+        for reading in endless(
+            loaded,
+            text,
+            grid,
+            stretch=options.stretch,
+            chunk=options.read_chunk,
+            keeper=measuring.keeper_of(options),
+            progress=progress,
+            cancel=cancel,
+        ):
+            found[reading.label, reading.budget] = reading
+    readings = list(found.values())
+    if options.json:
+        answer = measuring.about(loaded, text=text.made, interrupted=cancel.is_set())
+        cells = [{**r.row(), "stretches": [s.row() for s in r.stretches]} for r in readings]
+        measuring.print_json({**answer, "cells": cells})
+    elif options.csv:
+        measuring.print_csv(stretches_as_rows(readings))
+    else:
+        print(text.made)
+        for reading in readings:
+            _print_stretches(reading)
+        print()
+        print_readings(readings)
+    return measuring.INTERRUPTED if cancel.is_set() else 0
+
+
+def _print_stretches(reading: Reading) -> None:
+    budget = "" if reading.budget is None else f", budget {reading.budget:,}"
+    print(f"\n{reading.label}{budget}")
+    every = max(1, -(-len(reading.stretches) // _SHOWN))
+    rows = [
+        (
+            f"{stretch.start:,}-{stretch.stop - 1:,}",
+            measuring.number(stretch.perplexity),
+            measuring.number(stretch.accumulated),
+            f"{stretch.held:,}",
+            measuring.number(stretch.kv_bytes / 1e6, ",.1f"),
+            measuring.number(stretch.ms_per_token, ",.1f"),
+        )
+        for i, stretch in enumerate(reading.stretches)
+        if i % every == 0 or i == len(reading.stretches) - 1
+    ]
+    headings = ("tokens", "perplexity", "so far", "held", "KV MB", "ms/token")
+    measuring.print_table(headings, rows)
