@@ -133,7 +133,10 @@ def load(
 
         try:
             # Before torch is imported, which takes seconds: a silent Hub is to be known by then.
-            found = None if is_loaded(model_id) else _find(model_id, say)
+            found = None
+            if not is_loaded(model_id):
+                found = _find(model_id, say)
+                say("Starting PyTorch", None)
             place = choose_device(device)
             key = (model_id, str(dtype), str(place))
             if key not in _loaded:

@@ -80,7 +80,8 @@ def _run(options: argparse.Namespace) -> int:
     ids = encode(loaded.tokenizer, options.text)[: options.tokens + 1]
     engine = Engine(loaded.model, loaded.tokenizer, policy)
     started = time.perf_counter()
-    with tqdm(total=len(ids), unit=" tokens", leave=False, disable=hidden(options)) as bar:
+    hide = hidden(options)
+    with tqdm(total=len(ids), desc="Reading", unit=" tokens", leave=False, disable=hide) as bar:
         for event in engine.read(ids.tolist(), chunk=settings.read_chunk):
             bar.update(len(event.token_ids))
     speed = len(ids) / (time.perf_counter() - started)

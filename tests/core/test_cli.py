@@ -74,7 +74,7 @@ def process(*arguments, **options):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         **options,
     )
 
@@ -274,7 +274,7 @@ def test_control_c_in_a_terminal(model):
     ) as running:
         running.stdout.read(5)  # it writes
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=600)
     assert running.returncode == 130, err
     assert err.startswith(b"[") and err.count(b"\n") == 1  # the summary, and no bars in a pipe
 
