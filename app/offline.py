@@ -2,7 +2,8 @@
 
 The modules of ``assets/js`` go in as they stand, each as a ``data:`` address in an import map; only
 the names by which they import each other are rewritten. A policy in the page allows its own scripts
-and ``data:`` modules, and no request to anywhere. Token strings are in it as JSON text that no parser of HTML can leave.
+and ``data:`` modules, and no request to anywhere. Token strings are in it as JSON text that no
+parser of HTML can leave.
 """
 
 from __future__ import annotations
