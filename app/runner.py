@@ -28,6 +28,7 @@ except ImportError:
 
 MESSAGES_PER_SECOND = 12
 DEADLINE_SECONDS = 600.0
+"""How long a run may take on a public Space; on one's own machine there is Stop."""
 _LOADING_POLL_SECONDS = 0.25
 
 ENDED = {
@@ -116,6 +117,7 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
     # An event cannot cross to a worker process; there the check between the steps below suffices.
     cancel = run.cancel if GPU is None else None
     steps = _steps(settings, policy, ids.tolist(), cancel)
+    deadline = DEADLINE_SECONDS if os.environ.get("SPACE_ID") else float("inf")
     try:
         for item in steps:
             if isinstance(item, RunInfo):
@@ -128,7 +130,7 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
                 if run.cancel.is_set():
                     break
                 now = time.perf_counter()
-                if now - started > DEADLINE_SECONDS:
+                if now - started > deadline:
                     reason = "deadline"
                     ended = f"Stopped: a run may take {DEADLINE_SECONDS / 60:.0f} minutes here."
                     break

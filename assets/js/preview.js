@@ -116,7 +116,7 @@ function rows(f) {
   const { bytes: here, full_bytes: full, saved } = f.memory;
   const exact = here !== null;
   const found = [
-    ["Held per layer", count(f.held), bounded ? `at most ${count(f.effective_budget)}` : "no limit"],
+    ["Held per layer", count(f.held), bounded ? `asked ${count(f.budget)}, at most ${count(f.effective_budget)}` : "no limit"],
     ["Remembered", count(f.union), compare ? `a window: ${count(f.budget)}` : `of ${count(f.tokens_seen)} tokens`],
   ];
   if (bounded && f.oldest_after_sinks !== null) {

@@ -135,8 +135,11 @@ def test_two_runs_at_once_give_what_each_gives_alone():
     assert alone[0] != alone[1]
 
 
-def test_the_deadline_ends_a_run(monkeypatch):
+def test_the_deadline_ends_a_run_on_a_public_space(monkeypatch):
     monkeypatch.setattr(runner, "DEADLINE_SECONDS", 0.0)
+    found = list(run_messages({**VALUES, "max_new_tokens": 3}))
+    assert found[-1]["state"]["name"] == "done"  # on one's own machine
+    monkeypatch.setenv("SPACE_ID", "somebody/space")
     found = list(run_messages({**VALUES, "max_new_tokens": 5000}))
     assert found[-1]["state"]["name"] == "stopped"
     assert "minutes" in found[-1]["state"]["message"]
