@@ -13,7 +13,8 @@ export function crosshair(g, map) {
   if (cell.layer !== null && store.layers) {
     boxes.push([plot.x, plot.y + cell.layer * plot.row - 0.5, plot.width, plot.row + 1]);
   }
-  for (const [colour, thickness] of [[palette.panel, 3], [palette.focus, view.locked ? 2 : 1]]) {
+  const thick = view.locked ? 2 : 1;
+  for (const [colour, thickness] of [[palette.panel, thick + 3], [palette.focus, thick]]) {
     g.strokeStyle = colour;
     g.lineWidth = thickness;
     for (const box of boxes) g.strokeRect(...box);
