@@ -38,6 +38,9 @@ def theme() -> gr.themes.Base:
         block_title_text_color="*neutral_800",
         block_title_text_color_dark="*neutral_200",
         block_title_text_weight="600",
+        # White on the theme's own blue is too faint to read.
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
     )
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 NEEDED = (3, 10)
 INPUTS = ["requirements.txt", "constraints.txt", "pyproject.toml"]
-TEST_TOOLS = ["pytest", "hypothesis", "ruff", "mypy", "playwright"]
+TEST_TOOLS = ["pytest", "hypothesis", "ruff", "mypy", "playwright", "axe-playwright-python"]
 
 
 def fail(sentence):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from served import serving
 
 from app.runner import RUNS
@@ -241,3 +242,17 @@ def test_no_screen_scrolls_sideways(explore, theme, width):
     widths = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
     assert page.locator("#run").is_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_whole_page(explore, theme):
+    page = explore(f"?__theme={theme}")
+    page.wait_for_function("() => !!document.querySelector('.lc-preview-facts dd')")
+    page.click("text=More settings")
+    found = Axe().run(page).response["violations"]
+    bad = [
+        (v["id"], v["nodes"][0]["target"], v["nodes"][0]["html"][:120])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert not bad

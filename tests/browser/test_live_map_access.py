@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from harness import LiveMap
 from synthetic_feed import RUNS, made
 
@@ -120,7 +121,7 @@ def test_less_motion_is_respected(open_page, assets_url):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(live, theme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = Axe()
     _, messages = made(**RUNS["overlapping"])
     page = live.page
     page.evaluate(
