@@ -94,7 +94,7 @@ BAD = [
     (dict(budget=[256]), "budget = [256]"),
     (dict(span=30), "from 1 to 29 (less than the model's 30 layers)"),
     (dict(overlap=15), "overlap = 15"),
-    (dict(policy="best"), "one of full, streaming_llm, lacache"),
+    (dict(policy="best"), "one of full, sliding_window, streaming_llm, lacache, h2o"),
     (dict(policy=["full"]), "policy = ['full']"),
     (dict(temperature=-1), "a number from 0 to 2"),
     (dict(prompt=""), "prompt = ''"),

@@ -331,7 +331,7 @@ BAD = [
     ((*RETAINED, "--bud", 64), "unrecognized arguments"),
     (("read", "--text", "/no/such/file"), "cannot read '/no/such/file': No such file"),
     (("read", "--text", str(ROOT)), "cannot read"),
-    ((*READ, "--policy", "h3o"), "one of full, streaming_llm, lacache"),
+    ((*READ, "--policy", "h3o"), "one of full, sliding_window, streaming_llm, lacache, h2o"),
     ((*READ, "--tokens", 0), "from 1 to 1000000"),
     ((*READ, "--span", 6), "--span = 6 is not possible: it must be from 1 to 5"),
     ((*READ, "--policy", "streaming_llm", "--budget", 2048), "--budget = 2048 is not possible"),
