@@ -32,7 +32,7 @@ FIND_WORDS = "The following text tells some secret words. Find them.\n\n"
 ONCE = " {name}'s secret word is {key}."
 CANDIDATES = [
     ("the published wording", PASSKEY),
-    ("needle said once", replace(PASSKEY, needle=" The pass key is {key}.")),
+    ("said once", replace(PASSKEY, needle=" The pass key is {key}.")),
     ("no introduction, no question", replace(PASSKEY, intro="", question="\n\nThe pass key is")),
     (
         "chat, question at the end",
