@@ -67,7 +67,7 @@ class RunFeed:
     label
         The policy's name for people.
     token_strings
-        Turns token ids into what is shown of each.
+        What the next tokens of the text add to it, for showing; called for each of them once.
     started
         When the run began, by ``time.perf_counter``.
     """

@@ -13,6 +13,7 @@ import numpy as np
 
 from app.runner import check
 from lacache_core.errors import (
+    InvalidSettingError,
     LaCacheError,
     ModelUnavailableError,
     UnsupportedOperationError,
@@ -44,15 +45,18 @@ def preview_facts(values: Mapping[str, Any], tokens_seen: int) -> Facts:
 
 
 def preview_message(values: Mapping[str, Any], tokens_seen: int) -> Facts:
-    """Facts and picture for the page, or ``problem``: why the settings are impossible.
+    """Facts and picture for the page; or ``problem``, why the settings are impossible; or ``note``,
+    why there is nothing to show before a run.
 
     The picture has ``bits``: base64 of a bit for every pattern and token, 1 where it is held, rows
     padded to whole bytes, the first token in a byte's highest bit.
     """
     try:
         facts, planner, rows = _preview({**values, "prompt": ""}, tokens_seen)
+    except (UnsupportedOperationError, ModelUnavailableError) as error:
+        return {"note": str(error)}
     except LaCacheError as error:
-        return {"problem": str(error)}
+        return {"problem": in_page_words(error)}
     held = np.zeros((len(rows), tokens_seen), dtype=bool)
     np.put_along_axis(held, rows, True, axis=1)
     picture = {
@@ -64,7 +68,15 @@ def preview_message(values: Mapping[str, Any], tokens_seen: int) -> Facts:
         "window": facts["window"],
         "bits": base64.b64encode(np.packbits(held, axis=1).tobytes()).decode("ascii"),
     }
-    return {"problem": None, "facts": facts, "picture": picture}
+    return {"facts": facts, "picture": picture}
+
+
+def in_page_words(error: LaCacheError) -> str:
+    """An error's text, naming a setting as its control on the page does."""
+    if isinstance(error, InvalidSettingError) and error.field in RunSettings.model_fields:
+        title = RunSettings.model_fields[error.field].title or error.field
+        return str(InvalidSettingError(title, error.value, error.allowed))
+    return str(error)
 
 
 def _preview(values: Mapping[str, Any], tokens_seen: int) -> tuple[Facts, Planner, Rows]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
@@ -105,12 +104,14 @@ def _loading(model_id: str, cancel: threading.Event) -> Iterator[Message]:
 
 def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Message]:
     from lacache_core.models import load
-    from lacache_core.text import encode, token_strings
+    from lacache_core.text import TextStream, encode
 
     loaded = load(settings.model)
     ids = encode(
         loaded.tokenizer, settings.prompt, chat=settings.chat and settings.mode == "generate"
     )
+    stream = TextStream(loaded.tokenizer, special=True)
+    yield notice("loading", f"Reading {len(ids):,} tokens of text.")
     started = due = time.perf_counter()
     ended = reason = ""
     feed: RunFeed | None = None
@@ -121,7 +122,10 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
     try:
         for item in steps:
             if isinstance(item, RunInfo):
-                strings = partial(token_strings, loaded.tokenizer)
+
+                def strings(ids: Sequence[int]) -> list[str]:
+                    return [stream.add(int(i)) for i in ids]
+
                 feed = RunFeed(run.id, settings, item, policy.label, strings, started)
                 run.source = feed
             elif isinstance(item, StepEvent):

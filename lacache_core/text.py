@@ -46,24 +46,40 @@ def encode(
 
 
 class TextStream:
-    """Turns generated tokens into text as they come, holding back incomplete characters."""
+    """Turns tokens into text as they come, holding back incomplete characters.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase | None) -> None:
-        self._tokenizer = tokenizer
+    What all tokens give together is the text; a token that only begins a character gives "", and
+    the one that completes it the whole character.
+
+    Parameters
+    ----------
+    tokenizer
+        None: a token reads as its id.
+    special
+        Show special tokens by their names instead of leaving them out.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | None, *, special: bool = False) -> None:
+        self._tokenizer, self._special = tokenizer, special
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._stream = DecodeStream(skip_special_tokens=True)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stream = DecodeStream(skip_special_tokens=not self._special)
 
     def add(self, token: int) -> str:
         """What the token adds to the text; "" while a character is incomplete."""
-        if self._backend is not None:
-            return self._stream.step(self._backend, token) or ""
         if self._tokenizer is None:
-            return ""
-        return str(self._tokenizer.decode([token], skip_special_tokens=True))
+            return f"<{token}>" if self._special else ""
+        if self._backend is not None:
+            try:
+                return self._stream.step(self._backend, token) or ""
+            except Exception:  # the library's own: bytes that can never become a character
+                self._begin()
+        return str(self._tokenizer.decode([token], skip_special_tokens=not self._special))
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int]) -> list[str]:
-    """Each token decoded alone, for showing; special tokens keep their names."""
-    if tokenizer is None:
-        return [f"<{i}>" for i in ids]
-    return [str(text) for text in tokenizer.batch_decode([[int(i)] for i in ids])]
+    """What each token of a text adds to it, for showing; special tokens keep their names."""
+    stream = TextStream(tokenizer, special=True)
+    return [stream.add(int(i)) for i in ids]

@@ -102,8 +102,8 @@ def read(
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = _unpack(archive, max_unpacked)
     except _UNREADABLE as error:
-        reason = str(error)[:200]  # zipfile's may quote the whole file
-        raise DamagedTraceError(f"This file cannot be read as a trace: {reason}") from error
+        reason = str(error)[:200].rstrip(".")  # zipfile's may quote the whole file
+        raise DamagedTraceError(f"This file cannot be read as a trace: {reason}.") from error
     manifest = _manifest_of(parts)
     _check(parts)
     if manifest.pop("digest", None) != _digest(parts, manifest):

@@ -59,8 +59,8 @@ PLANS = {
         HARBOUR,
         {**GENERATE, "policy": "lacache", "span": 15, "overlap": 0},
         "A ladder, span 15",
-        "The text says early where a key lies and asks for it at the end; by then half of the "
-        "layers still hold each old word, and the model remembers the barrel.",
+        "The text says early where a key lies and asks for it at the end, when half of the layers "
+        "still held each old word: the model remembers the barrel.",
         fact="under the blue barrel",
     ),
     "window": Plan(

@@ -12,19 +12,19 @@ import gradio as gr
 from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.feed import Message, as_text, notice
-from app.preview import DEFAULT_TOKENS, MOST_DRAWN, preview_message
+from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
 from app.runs import RUNS
 from app.samples import samples
 from app.session import from_query, to_query
-from lacache_core.errors import LaCacheError
+from lacache_core.errors import InvalidSettingError, LaCacheError
 from lacache_core.models import known_layers
 from lacache_core.policies import POLICIES, policy_settings
 from lacache_core.settings import RunSettings, limits
 
 LOG = logging.getLogger(__name__)
 _FIELDS = RunSettings.model_fields
-_LADDER = ("span", "overlap", "arrangement", "slack")
+_OF_POLICIES = ("budget", "span", "overlap", "num_sink", "arrangement", "slack")
 # The map in the browser does not draw shares of heads yet; the feed and the library carry them.
 _NOT_DRAWN = ("h2o", "snapkv")
 
@@ -39,6 +39,7 @@ def explore(demo: gr.Blocks) -> None:
     )
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
+            gr.HTML("<h2 class='lx-title'>Your own run</h2>")
             inputs = _text_controls()
             with gr.Row(elem_classes="lx-actions"):
                 run = gr.Button("Run", variant="primary", elem_id="run")
@@ -46,7 +47,7 @@ def explore(demo: gr.Blocks) -> None:
             inputs |= _choose_policy()
             with gr.Group(elem_classes="lx-preview"):
                 preview = module_html("preview.js", value=as_text(_first_preview()))
-                length = gr.Slider(
+                length = _Slider(
                     64, MOST_DRAWN, DEFAULT_TOKENS, step=64, label="Preview after … tokens"
                 )
             inputs |= _policy_controls()
@@ -83,7 +84,7 @@ def explore(demo: gr.Blocks) -> None:
         [length.change, *(inputs[name].change for name in changing)],
         show_preview,
         [length, *components],
-        [preview, *(inputs[name] for name in _LADDER)],
+        [preview, *(inputs[name] for name in _OF_POLICIES)],
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
@@ -91,7 +92,7 @@ def explore(demo: gr.Blocks) -> None:
     )
 
     def restore(request: gr.Request) -> list[Any]:
-        return _restored(names, dict(request.query_params))
+        return _restored(inputs, dict(request.query_params))
 
     demo.load(restore, None, [*components, link], show_progress="hidden", api_visibility="private")
 
@@ -130,7 +131,7 @@ def _choose_policy() -> dict[str, Any]:
 def _policy_controls() -> dict[str, Any]:
     """The main settings of a policy, by name."""
     inputs: dict[str, Any] = {}
-    inputs["budget"] = _slider("budget", step=1, maximum=1024, minimum=40)
+    inputs["budget"] = _slider("budget", maximum=1024)
     layers = known_layers(_FIELDS["model"].default)
     inputs["span"] = _slider("span", maximum=None if layers is None else layers - 1)
     inputs["overlap"] = _slider("overlap", maximum=_FIELDS["span"].default - 1)
@@ -166,10 +167,10 @@ def _advanced_controls() -> dict[str, Any]:
     return inputs
 
 
-_SHOW_MAP = """() => {
+_SHOW_MAP = """() => setTimeout(() => {
   const map = document.getElementById('live-map');
   if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
-}"""
+}, 100)"""
 _COPY = """(query) => {
   if (query.startsWith('!')) return query.slice(1);
   const link = location.origin + location.pathname + (query ? '?' + query : '');
@@ -202,24 +203,48 @@ def _share(inputs: dict[str, Any]) -> gr.HTML:
     return said
 
 
-def _restored(names: list[str], query: dict[str, str]) -> list[Any]:
+def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:
     """Updates of the controls from a link, and what to say of it."""
     try:
         found = from_query(query)
+        if found.get("policy") in _NOT_DRAWN:
+            offered = ", ".join(name for name in POLICIES if name not in _NOT_DRAWN)
+            raise InvalidSettingError("policy", found["policy"], f"one of {offered} on this page")
     except LaCacheError as error:
-        return [gr.skip()] * len(names) + [html.escape(f"The link was not understood: {error}")]
-    values = [gr.update(value=found[name]) if name in found else gr.skip() for name in names]
-    return [*values, "Settings taken from the link." if found else gr.skip()]
+        return [gr.skip()] * len(inputs) + [html.escape(f"The link was not understood: {error}")]
+    updates = []
+    for name, component in inputs.items():
+        if name not in found:
+            updates.append(gr.skip())
+        elif isinstance(component, gr.Slider):  # a link may go further than the slider does
+            value = found[name]
+            low, high = min(component.minimum, value), max(component.maximum, value)
+            updates.append(gr.update(value=value, minimum=low, maximum=high))
+        else:
+            updates.append(gr.update(value=found[name]))
+    return [*updates, "Settings taken from the link." if found else gr.skip()]
+
+
+class _Slider(gr.Slider):
+    """A slider whose value the one schema checks, not Gradio.
+
+    Gradio's own check answers each digit of a number that is being typed with an error.
+    """
+
+    is_template = True  # in the browser it is a plain slider
+
+    def preprocess(self, payload: float) -> float:
+        return payload
 
 
 def _slider(
     name: str, *, step: float = 1, minimum: float | None = None, maximum: float | None = None
-) -> gr.Slider:
+) -> _Slider:
     """A slider whose label, help, default and outer limits come from the schema."""
     info = _FIELDS[name]
     low, high = limits(name)
     most = (high or 1) if maximum is None else maximum
-    return gr.Slider(
+    return _Slider(
         (low or 0) if minimum is None else minimum,
         most,
         value=min(info.default, most),
@@ -235,7 +260,7 @@ def _run_for_page(values: dict[str, Any], session: str | None) -> Iterator[Messa
     try:
         yield from run_messages(values, session)
     except LaCacheError as error:
-        yield notice("failed", describe_problem(error))
+        yield notice("failed", in_page_words(error))
     except Exception as error:  # the user gets one sentence, the log the rest
         LOG.exception("a run failed")
         yield notice("failed", describe_problem(error))
@@ -254,13 +279,14 @@ def _first_preview() -> dict[str, Any]:
 
 
 def _preview(values: dict[str, Any], tokens: Any) -> tuple[Any, ...]:
-    """What the settings would keep, and which of the ladder's sliders the policy has."""
+    """What the settings would keep, and which of the sliders the policy has."""
     policy = values.get("policy")
     has = policy_settings(policy) if policy in POLICIES else ()
-    shown = [gr.update(interactive=name in has) for name in _LADDER]
+    shown = {name: gr.update(interactive=name in has) for name in _OF_POLICIES}
     span = values.get("span")
     if isinstance(span, (int, float)) and span >= 1:
-        shown[1] = gr.update(interactive="overlap" in has, maximum=max(1, int(span) - 1))
+        most = max(1, int(span) - 1)
+        shown["overlap"] = gr.update(interactive="overlap" in has, maximum=most)
     length = int(tokens) if isinstance(tokens, (int, float)) else DEFAULT_TOKENS
     message = preview_message(values, max(1, min(MOST_DRAWN, length)))
-    return (as_text(message), *shown)
+    return (as_text(message), *shown.values())

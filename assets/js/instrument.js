@@ -29,7 +29,7 @@ const MODES = {
   holding: ["Layers holding", "How many layers hold each token"],
   when: ["Dropped when", "At which step each layer dropped each token"],
 };
-const CHIPS = { loading: "Loading", running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" };
+const CHIPS = { loading: "Starting", running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" };
 const SLOW_MS = 120; // the text and the list need not keep up with every frame
 const SUMMARY_MS = 4000;
 const RETRY_MS = 600;

@@ -23,10 +23,11 @@ class Preview {
     this.canvas.setAttribute("role", "img");
     this.problem = el("p", { className: "lc-preview-problem" });
     this.problem.setAttribute("role", "alert");
+    this.note = el("p", { className: "lc-note" });
     this.facts = el("dl", { className: "lc-preview-facts" });
     element.classList.add("lc", "lc-preview");
-    element.replaceChildren(this.canvas, this.problem, this.facts);
-    this.problem.hidden = true;
+    element.replaceChildren(this.canvas, this.problem, this.note, this.facts);
+    this.problem.hidden = this.note.hidden = true;
     element.__preview = this;
     new ResizeObserver(() => fitCanvas(this.canvas) && this.#draw()).observe(this.canvas);
     const themes = new MutationObserver(() => this.#draw());
@@ -36,11 +37,14 @@ class Preview {
   }
 
   /** Takes what app/preview.py sends. */
-  receive({ problem, facts, picture }) {
+  receive({ problem, note, facts, picture }) {
     this.problem.hidden = !problem;
     this.problem.textContent = problem || "";
+    this.note.hidden = !note;
+    this.note.textContent = note || "";
+    this.canvas.hidden = this.facts.hidden = Boolean(note);
     this.element.classList.toggle("lc-preview-impossible", Boolean(problem));
-    if (problem) return; // the last possible picture stays, faint
+    if (problem || note) return; // the last possible picture stays, faint
     this.store = new RunStore();
     this.store.apply(asSnapshot(picture));
     this.window = picture.window;

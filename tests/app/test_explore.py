@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import gradio as gr
+import pytest
 
 from app.pages import explore
 from app.samples import samples
@@ -32,12 +36,17 @@ def test_a_page_with_another_default_model(tmp_path):
         assert done.stdout.strip() == shown, done.stderr
 
 
-def test_ladder_settings_rest_where_the_policy_has_none():
-    _, *updates = explore._preview({"policy": "streaming_llm", "budget": 64, "span": 15}, 512)
-    assert [u["interactive"] for u in updates] == [False] * 4
+def test_settings_rest_where_the_policy_has_none():
+    def interactive(**values):
+        _, *updates = explore._preview({"budget": 64, "span": 15, **values}, 512)
+        return {n: u["interactive"] for n, u in zip(explore._OF_POLICIES, updates, strict=True)}
+
+    assert all(interactive(policy="lacache").values())
+    assert not any(interactive(policy="full").values())
+    window = interactive(policy="streaming_llm")
+    assert [name for name, on in window.items() if on] == ["budget", "num_sink"]
     _, *updates = explore._preview({"policy": "lacache", "budget": 64, "span": 15}, 512)
-    assert [u["interactive"] for u in updates] == [True] * 4
-    assert updates[1]["maximum"] == 14
+    assert updates[explore._OF_POLICIES.index("overlap")]["maximum"] == 14
 
 
 def test_samples_are_three_and_one_is_long(smollm2):
@@ -66,17 +75,41 @@ def test_page_errors_become_a_notice(monkeypatch):
 
     monkeypatch.setattr(explore, "run_messages", refused)
     found = list(explore._run_for_page({}, None))
-    assert found[-1]["state"]["message"] == "budget = 3 is not possible: it must be more."
+    assert found[-1]["state"]["message"] == "Budget = 3 is not possible: it must be more."
+
+
+def controls():
+    return {
+        "budget": gr.Slider(40, 1024, 256),
+        "span": gr.Slider(1, 29, 15),
+        "policy": gr.Dropdown(["full", "lacache"], value="lacache"),
+        "prompt": gr.Textbox(""),
+    }
 
 
 def test_a_link_sets_the_controls_it_names_and_no_others():
-    names = ["budget", "span", "policy", "prompt"]
-    *updates, said = explore._restored(names, {"span": "8", "policy": "full", "utm": "x"})
+    query = {"span": "8", "policy": "full", "utm": "x"}
+    *updates, said = explore._restored(controls(), query)
     assert [u.get("value") for u in updates] == [None, 8, "full", None]
     assert said == "Settings taken from the link."
 
 
-def test_a_damaged_link_changes_nothing_and_says_why():
-    *updates, said = explore._restored(["span"], {"span": "<b>many</b>"})
-    assert "value" not in updates[0]
-    assert "span = " in said and "&lt;b&gt;" in said and "<b>" not in said
+@pytest.mark.parametrize("budget, low, high", [(20, 20, 1024), (300, 40, 1024), (4096, 40, 4096)])
+def test_a_link_may_go_further_than_a_slider(budget, low, high):
+    update, *_ = explore._restored(controls(), {"budget": str(budget)})
+    assert (update["value"], update["minimum"], update["maximum"]) == (budget, low, high)
+
+
+@pytest.mark.parametrize(
+    "query, said", [({"span": "<b>many</b>"}, "span = "), ({"policy": "h2o"}, "policy = ")]
+)
+def test_a_damaged_link_changes_nothing_and_says_why(query, said):
+    *updates, told = explore._restored(controls(), query)
+    assert not any("value" in update for update in updates)
+    assert said in told and "<b>" not in told
+
+
+def test_a_number_that_is_being_typed_is_no_error():
+    assert explore._slider("budget").preprocess(1) == 1
+    text, *_ = explore._preview({"policy": "lacache", "budget": 1, "span": 15}, 512)
+    assert "Budget = 1 is not possible" in json.loads(text)["problem"]

@@ -34,7 +34,7 @@ def test_facts_for_every_policy_and_any_length(policy, tokens):
 
 @pytest.mark.parametrize("policy, label", [("h2o", "H2O"), ("tova", "TOVA"), ("snapkv", "SnapKV")])
 def test_what_takes_a_model_is_said_before_a_run(policy, label):
-    said = preview.preview_message({"policy": policy}, 500)["problem"]
+    said = preview.preview_message({"policy": policy}, 500)["note"]
     assert said.startswith(f"What {label} keeps depends on where the model looks")
 
 
@@ -75,9 +75,9 @@ def test_bytes_are_those_of_the_model(smollm2):
 
 def test_an_impossible_combination_says_why_at_once():
     said = preview.preview_message({"policy": "lacache", "budget": 256, "span": 35}, 500)["problem"]
-    assert "span = 35" in said and "less than the model's 30 layers" in said
+    assert "Span = 35" in said and "less than the model's 30 layers" in said
     said = preview.preview_message({"policy": "lacache", "budget": 30, "span": 15}, 500)["problem"]
-    assert "budget = 30" in said and "35 or more" in said
+    assert "Budget = 30" in said and "35 or more" in said
 
 
 def test_a_model_of_unknown_layers_is_not_loaded_for_a_preview():

@@ -49,7 +49,8 @@ VALUES = {"prompt": TEXT, "budget": 64, "max_new_tokens": 20, "chunk": 16}
 
 def test_a_run_from_settings_to_messages():
     runs = Runs()
-    found = list(run_messages(VALUES, "me", runs))
+    starting, *found = list(run_messages(VALUES, "me", runs))
+    assert starting["state"] == {"name": "loading", "message": "Reading 120 tokens of text."}
     assert found[0]["kind"] == "snapshot"
     assert {m["kind"] for m in found[1:]} == {"delta"}
     assert found[-1]["state"] == {
@@ -117,7 +118,7 @@ def test_two_runs_at_once_give_what_each_gives_alone():
         for message in run_messages(
             {**VALUES, "policy": policy, "seed": len(policy), "temperature": 1.5}, None, runs
         ):
-            run = message["run"]
+            run = message.get("run")
         out += runs.snapshot(run)["ids"]
 
     alone, together = [[], []], [[], []]
@@ -256,6 +257,7 @@ def test_a_finished_run_is_a_whole_trace():
 def test_a_stopped_run_says_so_in_its_trace():
     runs = Runs(recorded=[])
     messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    next(messages)  # says that it begins
     run = next(messages)["run"]
     assert runs.trace(run).manifest["stop_reason"] == ""
     runs.stop("me")
