@@ -31,10 +31,9 @@ export class Legend {
     const parts = this[`_${view.mode}${view.slots && view.mode !== "attention" ? "Slots" : ""}`]({ frame, queries });
     if (compares) {
       parts.push(this.#item("window", view.slots
-        ? "left of it: older than a window of this budget reaches"
+        ? "left of it: too old for a window of this budget"
         : "where a window of this budget begins"));
     }
-    this.root.classList.toggle("lc-short", !compares); // one entry less
     this.root.replaceChildren(...parts);
   }
 

@@ -13,9 +13,13 @@ export function menu(face, hint, panel) {
   const opener = button(face, hint, () => show(panel.hidden));
   opener.setAttribute("aria-controls", panel.id);
   const box = el("div", { className: "lc-help" }, opener, panel);
+  let from = null; // where the keyboard was before
   const toggle = () => {
-    if (!panel.hidden) close();
-    else {
+    if (!panel.hidden) {
+      close();
+      from?.focus({ preventScroll: true });
+    } else {
+      from = document.activeElement;
       opener.focus(); // so that Escape and going elsewhere close it
       show(true);
     }

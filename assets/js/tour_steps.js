@@ -98,7 +98,7 @@ function restart(store) {
   const last = store.steps - 1;
   const after = store.summary(last);
   return {
-    text: `At token ${count(c.seen)} nothing was left to thin, so a new pass began at the old end (the tall tick on the clock). `
+    text: `At token ${count(c.seen)} no group was left to thin, so a new pass began at the old end (the tall tick on the clock). `
       + "It thins what is already thin: the far past fades, it does not end at a wall. At the end of this run the cache "
       + `remembers ${counted(after.union, "token")}, where a window would remember ${count(store.setup.budget)}.`,
     from: c.step - 1,
