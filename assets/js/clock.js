@@ -114,9 +114,21 @@ export class Clock {
     const step = `step ${count(at + 1)} of ${count(last + 1)}`;
     this.label.textContent = store.steps ? `${step} · ${count(store.seen(at))} tokens seen` : "no run yet";
     this.bar.setAttribute("aria-valuetext", this.label.textContent);
-    this.live.setAttribute("aria-pressed", String(view.following && store.steps > 0));
+    this.#ending();
     for (const b of [this.play, this.previous, this.next, this.live]) b.disabled = !store.steps;
     this.drawTicks();
+  }
+
+  /** While a run goes on the last button follows it; later it goes to the end. */
+  #ending() {
+    const { live, store, view } = this;
+    const face = store.running ? "Live" : "End";
+    if (live.textContent !== face) {
+      live.textContent = face;
+      live.title = store.running ? "Follow the newest step (L)" : "Go to the last step (L)";
+    }
+    if (store.running) live.setAttribute("aria-pressed", String(view.following && store.steps > 0));
+    else live.removeAttribute("aria-pressed");
   }
 
   /** A tick a compaction; where they outnumber the pixels, their density. */

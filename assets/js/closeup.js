@@ -2,6 +2,7 @@
 // cursor went, and a sentence. Speaks of the compaction that View names.
 
 import { button, count, counted, el, svg, throttled, visible } from "./dom.js";
+import { compacts, eventName } from "./events.js";
 import { Groups } from "./groups.js";
 import { drawStrip } from "./strip.js";
 import { layersInWords, tell } from "./telling.js";
@@ -15,12 +16,13 @@ const EMPTY = "Once the budget is full, entries are dropped a group at a time. E
 export class Closeup {
   constructor(root, store, view) {
     Object.assign(this, { root, store, view, groups: new Groups(store), shown: null });
-    this.previous = button("previous", "One compaction back (<)", () => this.go(-1));
-    this.next = button("next", "One compaction on (>)", () => this.go(1));
+    this.previous = button("previous", "One back (<)", () => this.go(-1));
+    this.next = button("next", "One on (>)", () => this.go(1));
     this.said = el("p", { className: "lc-note" });
+    this.heading = el("h2");
     const head = el(
       "div", { className: "lc-head" },
-      el("div", {}, el("h2", { textContent: "A compaction, close up" }), this.said),
+      el("div", {}, this.heading, this.said),
       el("div", { className: "lc-group" }, this.previous, this.next),
     );
     this.strip = svg("svg", { class: "lc-strip", role: "img" });
@@ -30,7 +32,7 @@ export class Closeup {
     this.scroll.setAttribute("aria-label", "What each layer kept of the group");
     this.sentence = el("div", { className: "lc-sentence", tabIndex: 0 }); // what is too long for it scrolls
     this.sentence.setAttribute("role", "region");
-    this.sentence.setAttribute("aria-label", "The compaction in words");
+    this.sentence.setAttribute("aria-label", "In words");
     this.empty = el("p", { className: "lc-box-empty", textContent: EMPTY });
     this.box = el("div", { className: "lc-box" }, this.strip, this.scroll, this.sentence, this.empty);
     root.append(head, this.box);
@@ -60,11 +62,13 @@ export class Closeup {
   #show() {
     const { store, view } = this;
     const at = view.compaction;
+    const heading = compacts(store) ? "A compaction, close up" : `An ${eventName(store)}, close up`;
+    if (this.heading.textContent !== heading) this.heading.textContent = heading;
     const key = `${store.run}/${at}`;
     const event = store.compactions[at];
     const here = event?.step === view.clock ? "" : `, ${counted(view.clock - event?.step, "step")} ago`;
     const said = event
-      ? `${count(at + 1)} of ${count(store.compactions.length)}${event.restart ? ", a restart pass" : ""}${here}`
+      ? `${count(at + 1)} of ${count(store.compactions.length)}${event.restart && compacts(store) ? ", a restart pass" : ""}${here}`
       : store.steps ? "None by now: everything still fits." : "None yet";
     if (this.said.textContent !== said) this.said.textContent = said;
     if (this.shown === key) return;

@@ -3,6 +3,7 @@
 // of them did is told by closeup.js.
 
 import { count, counted, el } from "./dom.js";
+import { compacts, eventHeading } from "./events.js";
 import { span } from "./telling.js";
 
 const ROW = 26; // pixels; the style sheet says the same
@@ -12,6 +13,7 @@ const SPARE = 6; // rows kept ready above and below
 export class Compactions {
   constructor(root, store, view) {
     Object.assign(this, { root, store, view, rows: new Map(), current: -1 });
+    this.heading = root.querySelector("h2");
     this.said = el("p", { className: "lc-note" });
     const heads = ["step", "tokens", "entries", "kept", "freed", ""];
     const head = el("div", { className: "lc-row lc-row-head" }, ...heads.map((h) => el("span", { textContent: h })));
@@ -19,7 +21,6 @@ export class Compactions {
     this.space = el("ol", { className: "lc-space" });
     this.box = el("div", { className: "lc-list", tabIndex: 0 }, head, this.space);
     this.box.setAttribute("role", "region");
-    this.box.setAttribute("aria-label", "Compactions");
     root.append(this.said, this.box);
     this.space.addEventListener("click", (event) => {
       const item = event.target.closest("button");
@@ -53,6 +54,11 @@ export class Compactions {
     if (current !== this.current) {
       this.current = current;
       this.#reveal();
+    }
+    const heading = eventHeading(store, true);
+    if (this.heading.textContent !== heading) {
+      this.heading.textContent = heading;
+      this.box.setAttribute("aria-label", heading);
     }
     const newest = store.compactions[current];
     this.said.textContent = this.#count(newest);
@@ -105,7 +111,7 @@ export class Compactions {
     if (!store.steps) return "They will be listed here as they happen.";
     if (!store.compactions.length) return "None yet: everything still fits.";
     if (!newest) return "None yet at this step: everything still fitted.";
-    const passes = newest.restarts ? `, ${counted(newest.restarts, "restart pass", "restart passes")}` : "";
+    const passes = newest.restarts && compacts(store) ? `, ${counted(newest.restarts, "restart pass", "restart passes")}` : "";
     return `${count(current + 1)} so far${passes}`;
   }
 }

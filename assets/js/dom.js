@@ -85,9 +85,26 @@ export function throttled(work, interval) {
   };
 }
 
+let pictureRatio = 0;
+
+/** Pixels of the screen, or of the picture that is being made, for one of CSS. */
+export function pixelRatio() {
+  return pictureRatio || window.devicePixelRatio || 1;
+}
+
+/** Does `work` as if the screen had so many pixels for one of CSS. */
+export function atRatio(ratio, work) {
+  pictureRatio = ratio;
+  try {
+    work();
+  } finally {
+    pictureRatio = 0;
+  }
+}
+
 /** Fits a canvas to its element and the screen's pixels; true when it had to change. */
 export function fitCanvas(canvas) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = pixelRatio();
   const width = Math.round(canvas.clientWidth * ratio);
   const height = Math.round(canvas.clientHeight * ratio);
   if (!width || !height || (canvas.width === width && canvas.height === height)) return false;

@@ -1,6 +1,7 @@
 // The line of figures: what the run costs and holds, at the clock.
 
 import { bytes, count, counted, el } from "./dom.js";
+import { compacts, eventHeading, eventsOf } from "./events.js";
 
 const DEFINITIONS = {
   seen: ["Tokens seen", "Tokens of the text that the model has read or written so far."],
@@ -13,6 +14,7 @@ const DEFINITIONS = {
   last: ["Compactions", "How often a group of entries was thinned out because the budget was full; a "
     + "restart pass begins again at the old end."],
 };
+const EVICTIONS = "How often entries were dropped because the budget was full.";
 const PERPLEXITY = ["Perplexity", "How surprised the model is by the text on average: e to the mean loss. "
   + "Lower is better; comparable between policies on the same text."];
 
@@ -27,13 +29,14 @@ export class Figures {
       const note = el("dd", { className: "lc-figure-note" });
       const cell = el("div", { className: "lc-figure", title: hint }, term, value, note);
       root.append(cell);
+      cell.classList.toggle("lc-headline", name === "union");
       this.cells[name] = { cell, term, value, note };
     }
   }
 
-  #set(name, value, note = "") {
+  #set(name, value, note = "", unit = "") {
     const cell = this.cells[name];
-    if (cell.value.textContent !== value) cell.value.textContent = value;
+    if (cell.value.textContent !== value + unit) cell.value.replaceChildren(value, ...(unit ? [el("small", { textContent: unit })] : []));
     if (cell.note.textContent !== note) cell.note.textContent = note;
   }
 
@@ -49,7 +52,8 @@ export class Figures {
     this.#set("seen", count(now.seen));
     this.#set("held", count(now.held), effectiveBudget ? `of ${count(effectiveBudget)} per layer` : "no limit");
     const compare = budget && now.seen > budget && policy !== "streaming_llm";
-    this.#set("union", count(now.union), compare ? `a window: ${count(budget)}` : `of ${counted(now.seen, "token")}`);
+    this.#set("union", count(now.union), compare ? `a window: ${count(budget)}` : `of ${count(now.seen)} seen`,
+      now.union === 1 ? " token" : " tokens");
     this.#set("memory", bytes(now.held * bytesPerEntry), `of ${bytes(now.seen * fullBytesPerEntry)}`);
     const first = f.firstTokenSeconds;
     const wait = typeof first === "number" ? `first after ${first < 10 ? first.toFixed(1) : first.toFixed(0)} s` : "";
@@ -57,11 +61,12 @@ export class Figures {
     this.#last(f);
   }
 
-  /** Perplexity where a text is read; compactions where the model writes. */
+  /** Perplexity where a text is read; compactions or evictions where the model writes. */
   #last(f) {
     const { store, view } = this;
     const reads = store.setup.mode === "read";
-    const [label, hint] = reads ? PERPLEXITY : DEFINITIONS.last;
+    const events = [eventHeading(store, true), compacts(store) ? DEFINITIONS.last[1] : EVICTIONS];
+    const [label, hint] = reads ? PERPLEXITY : events;
     const { term, cell } = this.cells.last;
     if (term.textContent !== label) {
       term.textContent = label;
@@ -71,7 +76,7 @@ export class Figures {
     const restarts = done ? store.compactions[done - 1].restarts : 0;
     if (reads) {
       const known = typeof f.perplexity === "number";
-      this.#set("last", known ? f.perplexity.toFixed(2) : "–", counted(done, "compaction"));
-    } else this.#set("last", count(done), counted(restarts, "restart pass", "restart passes"));
+      this.#set("last", known ? f.perplexity.toFixed(2) : "–", eventsOf(store, done));
+    } else this.#set("last", count(done), compacts(store) ? counted(restarts, "restart") : "");
   }
 }

@@ -9,11 +9,13 @@ import { Clock } from "./clock.js";
 import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
 import { button, el, throttled } from "./dom.js";
+import { eventsOf } from "./events.js";
 import { Figures } from "./figures.js";
-import { helpButton, listen } from "./keys.js";
+import { helpMenu, listen, listenForHelp } from "./keys.js";
 import { Legend } from "./legend.js";
 import { MapView } from "./map.js";
 import { Readout } from "./readout.js";
+import { Remark } from "./remark.js";
 import { watchRoom } from "./room.js";
 import { Runs } from "./runs.js";
 import { RunStore } from "./store.js";
@@ -57,6 +59,7 @@ class Instrument {
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
     this.#watchTheme();
     listen(element, this.canvas, this.#actions());
+    listenForHelp(element, this.help.toggle);
     element.__lacache = this;
     this.#update();
   }
@@ -86,15 +89,17 @@ class Instrument {
       button("All", "Show the whole run (Home)", () => view.fit()),
     );
     this.switches = new Switches(view);
+    this.help = helpMenu();
     const shown = el("div", { className: "lc-shown" }, modes, ...this.switches.nodes);
-    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, helpButton(), ...this.runs.nodes));
+    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, this.help.box, ...this.runs.nodes));
 
     const legend = el("div", { className: "lc-legend" });
     this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
     this.canvas.setAttribute("role", "application");
     this.canvas.setAttribute("aria-label", "Map of layers by tokens. Arrow keys move from cell to cell; what is known of the cell is read out.");
     this.empty = el("p", { className: "lc-empty" });
-    const stage = el("div", { className: "lc-stage" }, legend, this.canvas, this.empty);
+    this.remark = new Remark(store, view);
+    const stage = el("div", { className: "lc-stage" }, legend, this.canvas, this.empty, this.remark.node);
     const clock = el("div", { className: "lc-clock" });
     const readout = el("div", { className: "lc-readout" });
     this.summary = el("p", { className: "lc-hidden" });
@@ -102,7 +107,7 @@ class Instrument {
     const scale = el("i", { className: "lc-words-scale" });
     const note = el("p", { className: "lc-note" }, "Held by no layer ", scale, " all layers");
     const words = el("section", { className: "lc-words" }, el("h2", { textContent: "The text" }), note);
-    const list = el("section", { className: "lc-compactions" }, el("h2", { textContent: "Compactions" }));
+    const list = el("section", { className: "lc-compactions" }, el("h2"));
     const closeup = el("section", { className: "lc-closeup" });
     const token = el("section", { className: "lc-token-panel" });
     this.element.classList.add("lc");
@@ -181,6 +186,7 @@ class Instrument {
     this.token.update();
     if (what === "clock") {
       this.clock.update();
+      this.remark.update();
       this.figures.update();
       this.legend.update();
       this.summarise();
@@ -207,6 +213,7 @@ class Instrument {
     }
     this.switches.update();
     this.legend.update();
+    this.remark.update();
     this.runs.update();
     this.tour.update();
     const { name, message } = store.state;
@@ -233,7 +240,7 @@ class Instrument {
     const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${oldest}.`;
     return `${store.setup.label}, step ${clock + 1} of ${store.steps}: ${seen} tokens seen, each of ${store.layers} layers `
       + `holds ${held} entries, ${union} different tokens are held by at least one layer, `
-      + `${store.compactionsBy(clock)} compactions.${last}`;
+      + `${eventsOf(store, store.compactionsBy(clock))}.${last}`;
   }
 
   #watchTheme() {

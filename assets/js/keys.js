@@ -11,11 +11,12 @@ const LIST = [
   [",  .", "one step back, on"],
   ["[  ]", "previous, next compaction"],
   ["<  >", "the same, one by one within a step"],
-  ["L", "follow the newest step"],
+  ["L", "go to the last step, follow a run"],
   ["M", "change what the map shows"],
   ["X", "by text or by cache slot"],
   ["A", "attention: last query, all so far"],
   ["Esc", "unlock the cell"],
+  ["?", "open or close this list"],
 ];
 const MOUSE = "Wheel zooms, dragging selects a stretch or pans, a double click shows all.";
 
@@ -35,10 +36,28 @@ export function listen(root, canvas, actions) {
   });
 }
 
-export function helpButton() {
+const TYPED = "input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]";
+
+/** Opens and closes the list of keys from anywhere on the page, except where somebody types. */
+export function listenForHelp(root, toggle) {
+  const heard = (event) => {
+    if (!root.isConnected) {
+      document.removeEventListener("keydown", heard);
+      return;
+    }
+    if (event.key !== "?" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest?.(TYPED)) return;
+    event.preventDefault();
+    toggle();
+  };
+  document.addEventListener("keydown", heard);
+}
+
+/** The menu that lists them. */
+export function helpMenu() {
   const list = el("dl", {}, ...LIST.flatMap(([keys, what]) => [
     el("dt", {}, ...keys.split(/\s+/).map((k) => el("kbd", { textContent: k }))),
     el("dd", { textContent: what }),
   ]));
-  return menu("?", "Keys and gestures", el("div", {}, list, el("p", { textContent: MOUSE }))).box;
+  return menu("?", "Keys and gestures (?)", el("div", {}, list, el("p", { textContent: MOUSE })));
 }

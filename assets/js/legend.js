@@ -23,7 +23,7 @@ export class Legend {
     const compares = Boolean(store.setup.budget) && store.setup.policy !== "streaming_llm";
     const clock = view.mode === "when" ? [view.clock, store.steps] : view.slots ? [store.seen(view.clock)] : [];
     const key = [
-      view.mode, view.axis, view.accumulated, store.layers, store.setup.reserve, ...clock, frame?.step, queries,
+      view.mode, view.axis, view.accumulated, store.layers, store.setup.reserve, store.setup.numSink, ...clock, frame?.step, queries,
       compares, this.theme,
     ].join("/");
     if (this.shown === key) return;
@@ -31,7 +31,7 @@ export class Legend {
     const parts = this[`_${view.mode}${view.slots && view.mode !== "attention" ? "Slots" : ""}`]({ frame, queries });
     if (compares) {
       parts.push(this.#item("window", view.slots
-        ? "left of it: older than a window of this budget reaches"
+        ? "left of it: too old for a window of this budget"
         : "where a window of this budget begins"));
     }
     this.root.replaceChildren(...parts);
@@ -60,8 +60,10 @@ export class Legend {
   }
 
   #states(states) {
-    // A policy without a reserve (a window, the full cache) has nothing to say of it.
-    const shown = states.filter(([name]) => name !== "reserve" || this.store.setup.reserve !== 0);
+    // A policy without sinks or a reserve (a window, the full cache) has nothing to say of them.
+    const { reserve, numSink } = this.store.setup;
+    const missing = { sink: numSink === 0, reserve: reserve === 0, texture: reserve === 0 };
+    const shown = states.filter(([name]) => !missing[name]);
     return shown.map(([name, text]) => this.#item(name, text));
   }
 
@@ -69,8 +71,7 @@ export class Legend {
     const last = Math.max(0, this.store.seen(this.view.clock) - 1);
     return [
       this.#scale("text position of the entry", brightScale(), ["0", count(Math.round(last / 2)), count(last)]),
-      ...this.#states([["sink", "sink, never dropped"], ["texture", "newest, not compacted yet"]])
-        .filter((_, k) => k === 0 || this.store.setup.reserve !== 0),
+      ...this.#states([["sink", "sink, never dropped"], ["texture", "newest, not compacted yet"]]),
     ];
   }
 

@@ -4,7 +4,7 @@
 import { brush, crosshair, overview } from "./annotations.js";
 import { axes } from "./axes.js";
 import { readPalette } from "./colors.js";
-import { fitCanvas } from "./dom.js";
+import { atRatio, fitCanvas, pixelRatio } from "./dom.js";
 import { Gestures } from "./gestures.js";
 import { SIDE, margin, marginAxis, sideMargin, windowLine } from "./margins.js";
 import { Raster } from "./raster.js";
@@ -42,7 +42,7 @@ export class MapView {
     const { innerWidth, innerHeight } = window;
     const wanted = innerWidth < SMALL[0] ? SMALL[1] : Math.max(least, Math.min(most, share * innerHeight));
     const { layers } = this.store;
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     const room = wanted - TOP - BOTTOM;
     const row = Math.max(2, Math.round((room * ratio) / (layers || 1))) / ratio;
     this.row = layers ? row : room;
@@ -70,7 +70,7 @@ export class MapView {
   /** Where the cells are, in CSS pixels that are whole pixels of the screen. */
   get plot() {
     const { row, canvas } = this;
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     const height = row * Math.max(1, this.store.layers);
     const width = Math.max(10, Math.floor((canvas.clientWidth - LEFT - RIGHT) * ratio) / ratio);
     return { x: LEFT, y: TOP, width, row, height, bottom: TOP + height };
@@ -95,6 +95,23 @@ export class MapView {
     return token < 0 ? null : { token, layer };
   }
 
+  /** Does `work` while the map is drawn with so many pixels for one of CSS, for a sharper picture. */
+  pictured(ratio, work) {
+    const again = () => {
+      fitCanvas(this.canvas);
+      this.texture = null;
+      this.draw();
+    };
+    try {
+      atRatio(ratio, () => {
+        again();
+        work();
+      });
+    } finally {
+      again();
+    }
+  }
+
   draw() {
     const start = performance.now();
     this.#draw();
@@ -105,7 +122,7 @@ export class MapView {
 
   #draw() {
     const { context: g, store, view, plot } = this;
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     if (!store.layers || !store.length) return;
@@ -163,7 +180,7 @@ export class MapView {
   }
 
   #grid(g, plot, first, last) {
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     const thin = 1 / ratio;
     g.fillStyle = this.palette.line;
     if (plot.row >= GRID_FROM) {

@@ -1,7 +1,7 @@
 // The margins of the map, and the window policy of the same budget for comparison: above, per column,
 // how many layers hold the token (by slot: which token stands there); at the side, entries held.
 
-import { count } from "./dom.js";
+import { count, pixelRatio } from "./dom.js";
 import { lowest } from "./moment.js";
 
 export const MARGIN_TOP = 20, MARGIN = 34; // the upper margin's bars, in CSS pixels
@@ -11,14 +11,14 @@ const CAPTIONS = { text: "layers that hold each token", slot: "text position of 
 
 /** A place that is a whole pixel of the screen. */
 export const whole = (x) => {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = pixelRatio();
   return Math.round(x * ratio) / ratio;
 };
 
 /** Per column the mean solid, the most behind it. */
 export function margin(g, { raster, palette, plot }) {
   const base = MARGIN_TOP + MARGIN;
-  const pixel = 1 / (window.devicePixelRatio || 1);
+  const pixel = 1 / pixelRatio();
   g.fillStyle = palette.edge;
   g.fillRect(plot.x, MARGIN_TOP, plot.width, pixel);
   g.fillRect(plot.x, MARGIN_TOP + MARGIN / 2, plot.width, pixel);
@@ -103,10 +103,19 @@ export function windowLine(g, map) {
   else byText(g, map);
 }
 
-/** A bracket above, a dashed line through the map. */
+/** A bracket above, a dashed line through the map; a word alone where what is in sight lies on one side. */
 function byText(g, map) {
   const { store, palette, plot, view } = map;
-  const x = whole(map.xOf(store.windowStart(view.clock))), end = map.xOf(store.seen(view.clock));
+  const start = store.windowStart(view.clock), seen = store.seen(view.clock);
+  const x = whole(map.xOf(start)), end = map.xOf(seen);
+  const [first, last] = view.visible;
+  if (first >= seen) return;
+  if (start >= last) {
+    const sinks = first < store.setup.numSink;
+    const label = sinks ? "a window would hold the sinks alone" : "none of these would be in a window →";
+    caption(g, map, label, plot.x + plot.width, plot.x + plot.width);
+    return;
+  }
   g.strokeStyle = palette.window;
   g.lineWidth = 1.5;
   g.beginPath();
@@ -119,7 +128,8 @@ function byText(g, map) {
     g.moveTo(x, MARGIN_TOP);
     g.lineTo(x, plot.bottom);
   });
-  caption(g, map, "what a window would hold", Math.max(x, plot.x) + 3, Math.min(end, plot.x + plot.width));
+  const label = start <= first ? "a window would hold all of these" : "what a window would hold";
+  caption(g, map, label, Math.max(x, plot.x) + 3, Math.min(end, plot.x + plot.width));
 }
 
 /** In each layer, left of the line stands what a window would have dropped; above, how a window lies. */

@@ -2,7 +2,7 @@
 
 import { button, el } from "./dom.js";
 
-/** The box with both; `panel` is filled by whoever asks for it. `close` puts the panel away. */
+/** The box with both; `panel` is filled by whoever asks for it. `close` puts the panel away, `toggle` opens it too. */
 export function menu(face, hint, panel) {
   panel.classList.add("lc-panel");
   panel.id = `lc-panel-${Math.random().toString(36).slice(2)}`;
@@ -13,6 +13,17 @@ export function menu(face, hint, panel) {
   const opener = button(face, hint, () => show(panel.hidden));
   opener.setAttribute("aria-controls", panel.id);
   const box = el("div", { className: "lc-help" }, opener, panel);
+  let from = null; // where the keyboard was before
+  const toggle = () => {
+    if (!panel.hidden) {
+      close();
+      from?.focus({ preventScroll: true });
+    } else {
+      from = document.activeElement;
+      opener.focus(); // so that Escape and going elsewhere close it
+      show(true);
+    }
+  };
   const close = () => {
     if (panel.contains(document.activeElement)) opener.focus();
     show(false);
@@ -27,5 +38,5 @@ export function menu(face, hint, panel) {
     close();
   });
   show(false);
-  return { box, opener, close };
+  return { box, opener, close, toggle };
 }

@@ -1,4 +1,4 @@
-// Paints what an element shows onto a canvas: backgrounds, dashed edges, canvases and text, which is
+// Paints what an element shows onto a canvas: backgrounds, outlines, dashed edges, canvases and text, which is
 // all that the map and its legend are made of. Knows nothing of what they mean.
 
 const COLOUR = /(?:rgba?|color|oklab|oklch|lab|lch|hsla?)\([^()]*\)/g;
@@ -32,6 +32,11 @@ function background(g, { x, y, width, height }, style) {
     g.fillRect(x, y, width, height);
   } else if (image.startsWith("repeating-linear-gradient") && colours.length) {
     hatch(g, { x, y, width, height }, colours.at(-1));
+  }
+  if (style.boxShadow.endsWith("inset")) { // an outline of one pixel
+    g.strokeStyle = style.boxShadow.match(COLOUR)[0];
+    g.lineWidth = 1;
+    g.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1);
   }
   if (style.borderLeftStyle === "dashed") {
     g.strokeStyle = style.borderLeftColor;

@@ -1,6 +1,6 @@
 // Files made in the browser: a picture of the map, and the compactions as a table.
 
-import { count } from "./dom.js";
+import { count, pixelRatio } from "./dom.js";
 import { paint } from "./paint.js";
 
 const SHARPNESS = 2; // pixels of the picture for one on the page, at least
@@ -32,12 +32,12 @@ export function compactionsCsv(store) {
 
 /** The map as it stands, with what it shows above it and its legend: a promise of a PNG. */
 export function picture(instrument) {
-  const { store, view, element } = instrument;
+  const { store, view, map, element } = instrument;
   const stage = element.querySelector(".lc-stage");
   const box = stage.getBoundingClientRect();
   const style = getComputedStyle(element);
   const colour = (name) => style.getPropertyValue(`--lc-${name}`).trim();
-  const ratio = Math.max(SHARPNESS, window.devicePixelRatio || 1);
+  const ratio = Math.max(SHARPNESS, pixelRatio());
   const head = 58, foot = 30;
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(box.width * ratio);
@@ -59,7 +59,8 @@ export function picture(instrument) {
   line(setup.title ? [...what, at].join(" · ") : at, 46, 12, 400, "muted");
   g.save();
   g.translate(-box.left, head - box.top);
-  paint(g, stage);
+  g.imageSmoothingEnabled = false; // cells have edges
+  map.pictured(ratio, () => paint(g, stage));
   g.restore();
   line("One row a layer, one column a token. LaCache explorer", box.height + head + 20, 11, 400, "muted");
   return new Promise((done) => canvas.toBlob(done, "image/png"));

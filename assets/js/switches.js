@@ -24,7 +24,7 @@ export class Switches {
     const { view } = this;
     press(this.axis, view.axis);
     press(this.queries, view.accumulated ? "accumulated" : "last");
-    this.queries.hidden = view.mode !== "attention";
+    this.queries.classList.toggle("lc-gone", view.mode !== "attention"); // its room stays: nothing moves
   }
 
   toggleAxis() {

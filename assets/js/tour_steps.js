@@ -1,7 +1,7 @@
 // What the tour says and shows: five steps over two recorded runs, one ladder and one window, of the
 // same text. Where a step looks and every number that it names is computed from the run itself.
 
-import { bytes, count, visible } from "./dom.js";
+import { bytes, count, counted, visible } from "./dom.js";
 
 const AROUND = 20; // tokens in sight on either side of what is shown closely
 
@@ -58,12 +58,13 @@ function loses(store) {
 function rungs(store) {
   const asked = question(store);
   const token = bestKept(store, asked);
-  const { union, held } = store.summary(asked);
+  const { union, held, seen } = store.summary(asked);
+  const remembered = union === seen ? `all ${count(seen)}` : `${count(union)} of ${count(seen)}`;
   const layers = store.holders(token, asked);
   return {
     text: `The same text and the same memory, but neighbouring tokens stay in different layers, like the rungs of a ladder: `
       + `“${word(store, token)}” is still held by ${layers} of ${store.layers}. So ${count(held)} entries a layer remember `
-      + `${count(union)} different tokens. Asked where the key lies, the model writes “${answer(store)}”.`,
+      + `${remembered} tokens. Asked where the key lies, the model writes “${answer(store)}”.`,
     clock: asked,
     range: around(token, token),
     lock: { token, layer: holder(store, token, asked) },
@@ -95,13 +96,11 @@ function compaction(store) {
 function restart(store) {
   const c = store.compactions.find((one) => one.restart) || store.compactions.at(-1);
   const last = store.steps - 1;
-  const before = store.summary(c.step - 1);
   const after = store.summary(last);
   return {
-    text: `At token ${count(c.seen)} only the newest ${count(store.setup.reserve)} were left unthinned, and those are never touched. `
-      + `So a new pass began at the old end (the tall tick on the clock) and thins what is already thin: the far past fades, `
-      + `it does not end at a wall. Remembered then: ${count(before.union)} tokens; at the end of this run, ${count(after.seen)} `
-      + `tokens long: ${count(after.union)}. A window would be at ${count(store.setup.budget)}.`,
+    text: `At token ${count(c.seen)} no group was left to thin, so a new pass began at the old end (the tall tick on the clock). `
+      + "It thins what is already thin: the far past fades, it does not end at a wall. At the end of this run the cache "
+      + `remembers ${counted(after.union, "token")}, where a window would remember ${count(store.setup.budget)}.`,
     from: c.step - 1,
     clock: last,
     lock: null,

@@ -80,12 +80,30 @@ def test_every_key_does_what_the_help_says(live):
     for (key, (token, layer)), name in zip(moves.items(), "←→↑↓", strict=True):
         assert press(key, name)["locked"] == {"token": token, "layer": layer}
     assert press("Escape", "Esc")["locked"] is None
+    press("?")
+    assert page.is_visible(".lc-panel")
+    press("?")
+    assert page.is_hidden(".lc-panel")
+    assert page.evaluate("document.activeElement === I.canvas")
     page.evaluate("I.view.setClock(20)")
     press("Space")
     live.settle(300)
     page.keyboard.press("Space")
     assert live.stats["clock"] > 20
     assert set(listed) <= done  # nothing is promised that was not tried
+
+
+def test_the_list_of_keys_opens_from_anywhere_but_where_somebody_types(live):
+    page = live.page
+    page.evaluate("document.body.append(document.createElement('textarea'))")
+    page.focus("textarea")
+    page.keyboard.press("?")
+    assert page.is_hidden(".lc-panel") and page.input_value("textarea") == "?"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    assert page.is_visible(".lc-panel")
+    page.keyboard.press("Escape")
+    assert page.is_hidden(".lc-panel")
 
 
 def test_where_the_keyboard_is_can_be_seen(live):

@@ -98,7 +98,7 @@ def test_the_panel_goes_from_compaction_to_compaction_within_a_step(live):
     live.settle(400)
     total = len(steps)
     assert page.inner_text(".lc-closeup .lc-note").startswith(f"{twice + 1} of {total}")
-    page.click("[title^='One compaction back']")
+    page.click("[title^='One back']")
     assert live.stats["clock"] == steps[twice - 1] == steps[twice]
     live.settle(400)
     assert page.inner_text(".lc-closeup .lc-note").startswith(f"{twice} of {total}")

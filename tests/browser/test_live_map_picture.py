@@ -92,6 +92,39 @@ def test_a_screen_of_finer_pixels_gets_finer_columns(open_page, assets_url):
     live.check()
 
 
+@pytest.mark.parametrize("width", [362, 820, 886, 1003, 1300])
+def test_the_map_stays_where_it_is_whatever_it_shows(open_page, assets_url, width):
+    live = LiveMap.open(open_page, assets_url, width=width)
+    _, messages = made(**RUNS["interleaved"])
+    live.receive(messages)
+    places = set()
+    for axis in ("text", "slot"):
+        for mode in ("state", "attention", "holding", "when"):
+            live.page.evaluate("([a, m]) => { I.view.setAxis(a); I.view.setMode(m) }", [axis, mode])
+            live.settle(60)
+            places.add(live.page.evaluate("Math.round(I.canvas.getBoundingClientRect().y)"))
+    assert len(places) == 1
+    live.check()
+
+
+@pytest.mark.parametrize("policy", ["lacache", "sliding_window"])
+def test_words_that_a_policy_has_no_use_for_are_left_out(live, policy):
+    _, messages = made(**RUNS["interleaved"])
+    ladder = policy == "lacache"
+    for message in messages:
+        if message["kind"] == "snapshot" and not ladder:
+            message["setup"] |= {"policy": policy, "numSink": 0, "reserve": 0}
+    live.receive(messages)
+    live.settle(300)
+    page = live.page
+    assert ("sink, never dropped" in page.inner_text(".lc-legend")) is ladder
+    last = page.inner_text(".lc-figure:last-child")
+    assert ("Compactions" in last and "restart" in last) is ladder
+    assert ("Evictions" in last) is not ladder
+    assert ("compaction" in page.inner_text(".lc-columns").lower()) is ladder
+    assert page.inner_text(".lc-live") == "End"
+
+
 @pytest.mark.parametrize("width", [390, 768, 1440, 2560])
 def test_nothing_sticks_out_at_any_width(open_page, assets_url, width):
     live = LiveMap.open(open_page, assets_url, width=width, height=844)

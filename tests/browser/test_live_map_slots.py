@@ -181,7 +181,45 @@ def test_the_readout_tells_the_accumulated_share(live):
     assert f"mean of {queries} queries" in live.page.inner_text(".lc-readout")
 
 
+def test_a_map_on_which_nothing_goes_says_so(live):
+    run, messages = made(**RUNS["overlapping"])
+    live.receive(messages)
+    page = live.page
+    page.evaluate("I.view.setAxis('slot'); I.view.setMode('when')")
+    assert "Nothing here was dropped later" in page.inner_text(".lc-remark")
+    page.evaluate("I.view.setClock(20)")
+    assert page.is_hidden(".lc-remark")
+    page.evaluate("I.view.follow()")
+    assert page.is_visible(".lc-remark")
+    page.evaluate("I.view.setAxis('text')")
+    assert page.is_hidden(".lc-remark")
+
+
 # The window of the same budget
+
+
+def test_what_a_window_would_hold_is_told_of_what_is_in_sight(live):
+    run, messages = made(**RUNS["interleaved"])
+    live.receive(messages)
+    written = """([first, width]) => {
+      if (width) I.view.show(first, width); else I.view.fit();
+      const g = I.canvas.getContext('2d'), said = [];
+      g.fillText = (text, ...rest) => { said.push(text);
+        CanvasRenderingContext2D.prototype.fillText.call(g, text, ...rest); };
+      I.map.draw(); delete g.fillText;
+      return said.filter((text) => text.includes("window")); }"""
+    start, seen = live.page.evaluate(
+        "[I.store.windowStart(I.view.clock), I.store.seen(I.view.clock)]"
+    )
+
+    def said(first, width=0):
+        return live.page.evaluate(written, [first, width])
+
+    assert said(0) == ["what a window would hold"]
+    assert said(start - 10, 20) == ["what a window would hold"]
+    assert said(start - 40, 40) == ["none of these would be in a window →"]
+    assert said(0, 40) == ["a window would hold the sinks alone"]
+    assert said(start, seen - start) == ["a window would hold all of these"]
 
 
 def test_the_window_that_is_drawn_is_what_the_policy_would_hold(live):

@@ -157,7 +157,7 @@ def test_the_clock_moves_without_requests_and_follows_again(live):
     assert f"step 61 of {trace.num_steps}" in page.inner_text(".lc-step")
     assert not live.stats["following"]
     union = int(trace.held_at(60).any(axis=0).sum())
-    assert page.inner_text(".lc-figure:nth-child(3) dd") == str(union)
+    assert page.inner_text(".lc-figure:nth-child(3) dd") == f"{union} tokens"
     steps = sorted(set(trace.compactions[:, 0].tolist()))
     page.focus(".lc-canvas")
     page.keyboard.press("]")

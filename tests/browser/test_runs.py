@@ -225,6 +225,13 @@ def test_the_picture_is_a_picture_of_the_map(visit, tmp_path):
     colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
     held = ask(page, "i.map.palette.held")
     assert tuple(held) in colours and len(colours) > 50
+    # Drawn afresh for it: columns begin between the pixels of the screen too.
+    page.evaluate(f"() => {{ {ROOT}.view.show(5, 301) }}")
+    page.wait_for_timeout(150)
+    row = np.asarray(Image.open(saved(page, "png", tmp_path)).convert("RGB")).astype(int)
+    at = 2 * (58 + ask(page, "i.canvas.offsetTop + i.map.plot.y + i.map.plot.row / 2"))
+    edges = np.abs(np.diff(row[int(at)], axis=0)).sum(axis=1).nonzero()[0]
+    assert len(edges) > 50 and set(edges % 2) == {0, 1}
     top = np.asarray(image.convert("L"))[: 2 * 50]
     assert (top < 120).sum() > 200
 
