@@ -25,6 +25,9 @@ from lacache_core.settings import RunSettings, limits
 LOG = logging.getLogger(__name__)
 _FIELDS = RunSettings.model_fields
 _OF_POLICIES = ("budget", "span", "overlap", "num_sink", "arrangement", "slack")
+# Gradio's own checks answer every digit of a number that is being typed with an error; the schema
+# checks what counts, in words.
+_UNCHECKED = False
 # The map in the browser does not draw shares of heads yet; the feed and the library carry them.
 _NOT_DRAWN = ("h2o", "snapkv")
 
@@ -47,7 +50,7 @@ def explore(demo: gr.Blocks) -> None:
             inputs |= _choose_policy()
             with gr.Group(elem_classes="lx-preview"):
                 preview = module_html("preview.js", value=as_text(_first_preview()))
-                length = _Slider(
+                length = gr.Slider(
                     64, MOST_DRAWN, DEFAULT_TOKENS, step=64, label="Preview after … tokens"
                 )
             inputs |= _policy_controls()
@@ -70,6 +73,7 @@ def explore(demo: gr.Blocks) -> None:
         show_progress="hidden",
         concurrency_limit=4,
         concurrency_id="runs",
+        preprocess=_UNCHECKED,
         api_visibility="private",
     )
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
@@ -88,6 +92,7 @@ def explore(demo: gr.Blocks) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
+        preprocess=_UNCHECKED,
         api_visibility="private",
     )
 
@@ -198,7 +203,12 @@ def _share(inputs: dict[str, Any]) -> gr.HTML:
             return f"!{html.escape(str(error))}"
 
     copy.click(
-        make, [with_text, *components], said, show_progress="hidden", api_visibility="private"
+        make,
+        [with_text, *components],
+        said,
+        show_progress="hidden",
+        preprocess=_UNCHECKED,
+        api_visibility="private",
     ).then(None, said, said, js=_COPY)
     return said
 
@@ -225,26 +235,14 @@ def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:
     return [*updates, "Settings taken from the link." if found else gr.skip()]
 
 
-class _Slider(gr.Slider):
-    """A slider whose value the one schema checks, not Gradio.
-
-    Gradio's own check answers each digit of a number that is being typed with an error.
-    """
-
-    is_template = True  # in the browser it is a plain slider
-
-    def preprocess(self, payload: float) -> float:
-        return payload
-
-
 def _slider(
     name: str, *, step: float = 1, minimum: float | None = None, maximum: float | None = None
-) -> _Slider:
+) -> gr.Slider:
     """A slider whose label, help, default and outer limits come from the schema."""
     info = _FIELDS[name]
     low, high = limits(name)
     most = (high or 1) if maximum is None else maximum
-    return _Slider(
+    return gr.Slider(
         (low or 0) if minimum is None else minimum,
         most,
         value=min(info.default, most),
