@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import torch
 from transformers import Cache, PreTrainedModel
@@ -135,7 +135,7 @@ class LadderCache(Cache):
         planner = self.policy.bind(rotary.num_layers, _kv_heads(model))
         self._contents = Contents(planner, rotary, absolute=positions == "absolute")
         super().__init__(layers=[_LadderLayer(self._contents, i) for i in range(rotary.num_layers)])
-        _guard(model)
+        self.decoder: ref[torch.nn.Module] = ref(_guard(model))
 
     @contextmanager
     def observed(self, model: PreTrainedModel) -> Iterator[None]:
@@ -267,14 +267,19 @@ def _kv_heads(model: PreTrainedModel) -> int:
     return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
 
 
-_guarded: WeakSet[PreTrainedModel] = WeakSet()
+_guarded: WeakSet[torch.nn.Module] = WeakSet()
 
 
-def _guard(model: PreTrainedModel) -> None:
-    """Have the model's calls checked; once per model, and only calls with a ``LadderCache``."""
-    if model not in _guarded:
-        model.register_forward_pre_hook(_refuse_what_cannot_work, with_kwargs=True)
-        _guarded.add(model)
+def _guard(model: PreTrainedModel) -> torch.nn.Module:
+    """Have the decoder's calls checked; once per model, and only calls with a ``LadderCache``.
+
+    The decoder, not the model around it: whoever wraps or calls it, its calls come by here.
+    """
+    decoder: torch.nn.Module = model.get_decoder() or model
+    if decoder not in _guarded:
+        decoder.register_forward_pre_hook(_refuse_what_cannot_work, with_kwargs=True)
+        _guarded.add(decoder)
+    return decoder
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
@@ -291,8 +296,18 @@ def _refuse_what_cannot_work(
     cache = given.get("past_key_values")
     if not isinstance(cache, LadderCache):
         return
+    if cache.decoder() is not model:
+        raise UnsupportedOperationError(
+            "past_key_values: this cache was made for another model, whose positions and layers "
+            "it follows. Make one for this model."
+        )
     tokens = given.get("input_ids")
     tokens = given.get("inputs_embeds") if tokens is None else tokens
+    if tokens is not None and not tokens.shape[1]:
+        raise UnsupportedOperationError(
+            f"input_ids: this cache has seen {cache.seen:,} tokens, and nothing comes after them. "
+            "Call reset() before another text, or give the text so far and more."
+        )
     if tokens is None or (tokens.shape[1] == 1 and cache.seen):
         return
     mask = given.get("attention_mask")
@@ -311,7 +326,9 @@ def _refuse_what_cannot_work(
     if positions is not None:
         start = cache.next_position
         due = torch.arange(start, start + tokens.shape[1], device=positions.device)
-        if not bool((positions == due).all()):
+        fits = positions.shape[-1] == due.shape[0] and bool((positions == due).all())
+        if not fits:
             raise UnsupportedOperationError(
-                f"position_ids: this cache needs positions that continue from {start}, one by one."
+                f"position_ids: this cache has seen {cache.seen:,} tokens and needs positions that "
+                f"continue from {start}, one by one; call reset() before another text."
             )

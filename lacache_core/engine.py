@@ -24,10 +24,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lacache_core import __version__
 from lacache_core.attention import observable, watch
 from lacache_core.cache import LadderCache
-from lacache_core.errors import InvalidSettingError
+from lacache_core.errors import InvalidSettingError, UnsupportedOperationError
 from lacache_core.ladder import LadderConfig
 from lacache_core.plan import IntArray
 from lacache_core.policies import Policy
+from lacache_core.policies.base import check_whole
 from lacache_core.sampling import Chooser, losses, stop_tokens
 from lacache_core.text import TextStream, encode, token_strings
 from lacache_core.trace import StepEvent, Trace
@@ -67,8 +68,8 @@ class Engine:
         observe_every: int = 0,
         chunk: int = 64,
     ) -> None:
-        if chunk < 1:
-            raise InvalidSettingError("chunk", chunk, "1 or more")
+        check_whole("chunk", chunk, 1)
+        check_whole("observe_every", observe_every, 0)
         self.model, self.tokenizer = model, tokenizer
         self.observe_every, self.chunk = observe_every, chunk
         self.max_positions: int = model.config.get_text_config().max_position_embeddings
@@ -87,12 +88,15 @@ class Engine:
                 f"within the model's {self.max_positions} positions",
             )
 
-    def _start(self, mode: str, prompt_tokens: int) -> None:
+    def _start(self, mode: str, prompt_tokens: int) -> int:
+        """Begin a text; its number tells whether it is still the one that is under way."""
         self.cache.reset()
         self._builder = TraceBuilder(self.planner.row_of_layer)
         self._mode, self._prompt_tokens = mode, prompt_tokens
         self._text = ""
         self.stop_reason = ""
+        self._text_number = getattr(self, "_text_number", 0) + 1
+        return self._text_number
 
     @property
     def room(self) -> int | None:
@@ -176,17 +180,19 @@ class Engine:
             The last one carries the last token chosen, which is not fed back. ``stop_reason`` then
             says why it ended: "stop token", "length", "positions" or "cancelled".
         """
-        ids = encode(self.tokenizer, prompt, chat=chat)
-        self._check_room(len(ids), prompt=True)
-        self._start("generate", len(ids))
-        self.cache.expect_prompt(len(ids))
+        check_whole("max_new_tokens", max_new_tokens, 1)
         choose = Chooser(temperature, top_p, seed)
+        ids = self._encode(prompt, chat=chat)
+        self._check_room(len(ids), prompt=True)
+        text_number = self._start("generate", len(ids))
+        self.cache.expect_prompt(len(ids))
         ending = set(stop_tokens(self.model) if stops is None else stops)
         stream = TextStream(self.tokenizer)
         with self._running():
             # 1. The prompt, in chunks; the last one gives the first new token.
             logits: torch.Tensor | None = None
             for first in range(0, len(ids), self.chunk):
+                self._check_turn(text_number)
                 part = ids[first : first + self.chunk]
                 if self._cancelled(cancel):
                     return
@@ -198,6 +204,7 @@ class Engine:
             # 2. One token at a time.
             generated = 1
             while True:
+                self._check_turn(text_number)
                 token = event.next_token
                 assert token is not None  # every step with a chooser chooses
                 if token in ending:
@@ -242,14 +249,14 @@ class Engine:
         StepEvent
             ``nll`` is known for all joining tokens but the first of the text.
         """
-        if chunk < 1:
-            raise InvalidSettingError("chunk", chunk, "1 or more")
-        ids = encode(self.tokenizer, text)
+        check_whole("chunk", chunk, 1)
+        ids = self._encode(text)
         self._check_room(len(ids))
-        self._start("read", len(ids))
+        text_number = self._start("read", len(ids))
         with self._running():
             logits: torch.Tensor | None = None
             for first in range(0, len(ids), chunk):
+                self._check_turn(text_number)
                 if self._cancelled(cancel):
                     return
                 event, logits = self._step(ids[first : first + chunk], logits, phase="read")
@@ -272,6 +279,23 @@ class Engine:
         if self.observe_every or self.planner.attention is not None:
             stack.enter_context(observable(self.model))
         return stack
+
+    def _encode(self, text: str | Sequence[int], *, chat: bool = False) -> IntArray:
+        """Token ids, all of them known to the model."""
+        ids = encode(self.tokenizer, text, chat=chat)
+        known = int(self.model.config.get_text_config().vocab_size)
+        if int(ids.max()) >= known:
+            raise InvalidSettingError(
+                "prompt", int(ids.max()), f"token ids from 0 to {known - 1}, which the model knows"
+            )
+        return ids
+
+    def _check_turn(self, text_number: int) -> None:
+        if text_number != self._text_number:
+            raise UnsupportedOperationError(
+                "This engine has begun another text meanwhile; one engine runs one text at a time. "
+                "Make a second engine on the same model."
+            )
 
     def _cancelled(self, cancel: Event | None) -> bool:
         if cancel is not None and cancel.is_set():

@@ -28,10 +28,12 @@ class Chooser:
     """
 
     def __init__(self, temperature: float, top_p: float, seed: int) -> None:
-        if not 0 <= temperature < float("inf"):
+        if not _is_number(temperature) or not 0 <= temperature < float("inf"):
             raise InvalidSettingError("temperature", temperature, "a number, 0 or more")
-        if not 0 < top_p <= 1:
+        if not _is_number(top_p) or not 0 < top_p <= 1:
             raise InvalidSettingError("top_p", top_p, "a number above 0, up to 1")
+        if type(seed) is not int or not 0 <= seed < 2**63:
+            raise InvalidSettingError("seed", seed, "a whole number from 0 to 2**63 - 1")
         self._greedy = temperature == 0
         self._warpers: list[LogitsProcessor] = []
         if not self._greedy:
@@ -50,6 +52,10 @@ class Chooser:
         # Drawn on the CPU, so that a seed means the same on every device.
         share = scores[0].softmax(-1).cpu()
         return int(torch.multinomial(share, 1, generator=self._random))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def losses(logits: torch.Tensor, targets: torch.Tensor) -> FloatArray:

@@ -161,7 +161,7 @@ class RunSettings(BaseModel):
             whole = info.annotation is int and isinstance(given, float) and given.is_integer()
             if whole:
                 loose[name] = int(given)  # type: ignore[arg-type]
-            elif info.annotation is float and type(given) is int:
+            elif info.annotation is float and type(given) is int and abs(given) < 2**63:
                 loose[name] = float(given)
         try:
             return cls(**loose)

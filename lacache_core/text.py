@@ -24,7 +24,9 @@ def encode(
         When there is no token, or no chat template though one was asked for.
     """
     if not isinstance(text, str):
-        ids = np.asarray(text, dtype=np.int32).reshape(-1)
+        if chat:
+            raise InvalidSettingError("chat", chat, "false: a prompt of token ids has no template")
+        ids = _checked_ids(text)
     elif tokenizer is None:
         raise InvalidSettingError("prompt", text, "token ids: this engine has no tokenizer")
     elif chat:
@@ -42,6 +44,15 @@ def encode(
         ids = np.array(tokenizer(text, verbose=False)["input_ids"], dtype=np.int32)
     if not ids.size:
         raise InvalidSettingError("prompt", text, "a text of at least one token")
+    return ids
+
+
+def _checked_ids(given: Sequence[int]) -> IntArray:
+    found = np.asarray(given)
+    whole = found.ndim == 1 and (found.dtype.kind in "iu" or not found.size)
+    if not whole or (found.size and (found.min() < 0 or found.max() > np.iinfo(np.int32).max)):
+        raise InvalidSettingError("prompt", given, "a text, or a list of token ids (0 or more)")
+    ids: IntArray = found.astype(np.int32)
     return ids
 
 

@@ -159,9 +159,10 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 def text_file(name: str) -> str:
     """The text in a file, or of standard input for ``-``; for use as an option's ``type``."""
     try:
-        if name == "-":
-            return sys.stdin.read()
-        return Path(name).read_text(encoding="utf-8")
+        if not name:
+            raise argparse.ArgumentTypeError("'' is no file")
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode("utf-8-sig")  # without the mark that some editors put first
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot read {name!r}: {error.strerror}") from None
     except UnicodeDecodeError:

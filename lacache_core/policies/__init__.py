@@ -5,7 +5,7 @@ How to add one: docs/adding-a-policy.md.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from lacache_core.errors import InvalidSettingError
@@ -67,6 +67,9 @@ def make_policy(name: str, **settings: Any) -> Policy:
         When there is no such policy, or a value is impossible for it.
     """
     wanted = policy_settings(name)
+    for field in fields(POLICIES[name]):
+        if field.default is MISSING and field.name not in settings:
+            raise InvalidSettingError(field.name, None, f"given: {name} has no default for it")
     policy: Policy = POLICIES[name](**{k: v for k, v in settings.items() if k in wanted})
     return policy
 

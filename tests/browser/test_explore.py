@@ -198,7 +198,7 @@ def test_a_slider_previews_the_pattern_before_any_run(explore):
 
 
 def test_typing_a_number_and_links_beyond_the_sliders_are_no_errors(explore):
-    page = explore("?budget=20&span=20&overlap=16")
+    page = explore("?budget=20&span=8&overlap=6")
     page.wait_for_selector(".lc-preview-problem:visible")
     assert "Budget = 20 is not possible" in page.inner_text(".lc-preview-problem")
     page.click("#budget input[type=number]")
@@ -206,7 +206,7 @@ def test_typing_a_number_and_links_beyond_the_sliders_are_no_errors(explore):
     page.keyboard.type("128", delay=120)
     page.wait_for_selector(".lc-preview-problem", state="hidden")
     assert page.inner_text(".lc-preview-facts dd").strip() == "128"
-    assert page.input_value("#overlap input[type=number]") == "16"
+    assert page.input_value("#overlap input[type=number]") == "6"
 
 
 def test_a_link_restores_settings_but_not_the_text(explore):

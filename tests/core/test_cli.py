@@ -170,7 +170,7 @@ def test_read_under_every_policy(run, model, text, policy):
 
 
 def test_what_is_no_number_is_null(run, model, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfa")))
     status, out, _ = run("read", "--text", "-", "--model", model, *LADDER, "--json")
     assert status == 0
     assert json.loads(out) | {"tokens_per_second": 0} == {

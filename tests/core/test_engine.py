@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 from lacache_core.cache import LadderCache
 from lacache_core.engine import Engine
-from lacache_core.errors import InvalidSettingError
+from lacache_core.errors import InvalidSettingError, UnsupportedOperationError
 from lacache_core.ladder import LadderConfig, retained
 from lacache_core.policies import H2O, TOVA, Full, LaCache, Random, SnapKV, StreamingLLM
 from lacache_core.trace import Trace
@@ -240,3 +240,51 @@ def test_a_budget_reads_past_the_model_s_positions():
     engine = Engine(model, None, CONFIG, chunk=8)
     assert len(list(engine.read(random_ids(300)[0].tolist()))) == 300
     assert engine.cache.next_position <= 64
+
+
+@pytest.mark.parametrize(
+    "given, field",
+    [
+        ({"max_new_tokens": float("nan")}, "max_new_tokens"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"max_new_tokens": True}, "max_new_tokens"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 3.7}, "seed"),
+        ({"temperature": "a"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"chat": True}, "chat"),
+        ({"prompt": [1.5]}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
+        ({"prompt": [[1, 2]]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
+        ({"prompt": [10**6]}, "prompt"),
+        ({"prompt": [10**12]}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"prompt": []}, "prompt"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused_by_name(given, field):
+    engine = Engine(tiny_model(), None, LadderConfig(24, 3, 1, num_sink=2))
+    with pytest.raises(InvalidSettingError) as caught:
+        next(engine.generate(**{"prompt": [1, 2, 3], **given}))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("chunk", [0, 3.7, float("nan"), True, "3"])
+def test_a_chunk_is_a_whole_number(chunk):
+    config = LadderConfig(24, 3, 1, num_sink=2)
+    with pytest.raises(InvalidSettingError, match="chunk"):
+        Engine(tiny_model(), None, config, chunk=chunk)
+    with pytest.raises(InvalidSettingError, match="chunk"):
+        next(Engine(tiny_model(), None, config).read([1, 2, 3], chunk=chunk))
+
+
+def test_a_text_that_another_one_overtook_ends_in_words():
+    engine = Engine(tiny_model(), None, LadderConfig(24, 3, 1, num_sink=2))
+    first = engine.generate([1, 2, 3], max_new_tokens=9)
+    next(first)
+    alone = [e.next_token for e in engine.generate([4, 5, 6], max_new_tokens=5)]
+    assert len(alone) == 5
+    with pytest.raises(UnsupportedOperationError, match="one text at a time"):
+        next(first)

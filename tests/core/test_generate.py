@@ -216,3 +216,31 @@ def test_a_compiled_model_gives_the_same_text():
     compiled = tiny_model()
     compiled.forward = torch.compile(compiled.forward, backend="eager")
     assert generate(compiled, ids, max_new_tokens=15)[0].tolist() == expected
+
+
+def test_a_filled_cache_is_refused_for_another_text():
+    model = tiny_model()
+    cache = LadderCache(model, LadderConfig(24, 3, 1, num_sink=2))
+    ids = random_ids(40)
+    model.generate(ids, past_key_values=cache, max_new_tokens=20, do_sample=False)
+    with pytest.raises(UnsupportedOperationError, match=r"reset\(\)"):
+        model.generate(ids, past_key_values=cache, max_new_tokens=20, do_sample=False)
+    cache.reset()
+    model.generate(ids, past_key_values=cache, max_new_tokens=2, do_sample=False)
+
+
+def test_a_cache_of_another_model_is_refused():
+    one, other = tiny_model(), tiny_model()
+    LadderCache(other, LadderConfig(24, 3, 1, num_sink=2))
+    cache = LadderCache(one, LadderConfig(24, 3, 1, num_sink=2))
+    with pytest.raises(UnsupportedOperationError, match="another model"):
+        other.generate(random_ids(10), past_key_values=cache, max_new_tokens=2)
+
+
+def test_padding_is_refused_by_the_decoder_itself():
+    model = tiny_model()
+    mask = torch.ones(1, 10, dtype=torch.long)
+    mask[0, :3] = 0
+    cache = LadderCache(model, LadderConfig(24, 3, 1, num_sink=2))
+    with pytest.raises(UnsupportedOperationError, match="padded"):
+        model.model(random_ids(10), attention_mask=mask, past_key_values=cache)
