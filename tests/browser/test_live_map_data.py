@@ -156,7 +156,7 @@ def test_a_new_run_starts_afresh_but_keeps_the_mode(live):
 
 def test_a_notice_is_said_before_there_is_a_run(live):
     live.receive([{"kind": "notice", "state": {"name": "loading", "message": "Reading weights"}}])
-    assert live.page.inner_text(".lc-chip") == "Loading"
+    assert live.page.inner_text(".lc-chip") == "Starting"
     assert live.page.inner_text(".lc-message") == "Reading weights"
     live.receive([{"kind": "notice", "state": {"name": "failed", "message": "budget = 3: more"}}])
     assert live.page.get_attribute(".lc-chip", "data-state") == "failed"
