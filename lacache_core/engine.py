@@ -76,6 +76,7 @@ class Engine:
         self.cache = LadderCache(model, policy, positions="index")
         self.planner = self.cache.planner
         self._check_positions()
+        self._text_number = 0
         self._start("generate", 0)
 
     def _check_positions(self) -> None:
@@ -95,7 +96,7 @@ class Engine:
         self._mode, self._prompt_tokens = mode, prompt_tokens
         self._text = ""
         self.stop_reason = ""
-        self._text_number = getattr(self, "_text_number", 0) + 1
+        self._text_number += 1
         return self._text_number
 
     @property
