@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.components import Navbar
 
 from app.api import endpoints
 from app.pages.explore import explore
@@ -16,6 +18,8 @@ from lacache_core.models import load_in_background
 from lacache_core.settings import default_model_id
 
 DEFAULT_PORT = 7860
+PAGES: dict[str, Callable[[gr.Blocks], None]] = {}
+"""The pages beside Explore, in the order of the menu; the address is the name in small letters."""
 
 
 def build() -> gr.Blocks:
@@ -23,8 +27,12 @@ def build() -> gr.Blocks:
     gr.set_static_paths([ASSETS])
     demo = gr.Blocks(title="LaCache explorer", fill_width=True, analytics_enabled=False)
     with demo:
+        Navbar(main_page_name="Explore")
         explore(demo)
         endpoints()
+    for name, page in PAGES.items():
+        with demo.route(name):
+            page(demo)
     return demo
 
 

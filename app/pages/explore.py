@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.components.controls import MAIN, control, fitting, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.feed import Message, as_text, notice
@@ -17,19 +18,17 @@ from app.runner import describe_problem, run_messages
 from app.runs import RUNS
 from app.samples import samples
 from app.session import from_query, to_query
-from lacache_core.errors import InvalidSettingError, LaCacheError
-from lacache_core.models import known_layers
-from lacache_core.policies import POLICIES, policy_settings
-from lacache_core.settings import RunSettings, limits
+from lacache_core.errors import LaCacheError
+from lacache_core.policies import SETTINGS
 
 LOG = logging.getLogger(__name__)
-_FIELDS = RunSettings.model_fields
-_OF_POLICIES = ("budget", "span", "overlap", "num_sink", "arrangement", "slack")
 # Gradio's own checks answer every digit of a number that is being typed with an error; the schema
 # checks what counts, in words.
 _UNCHECKED = False
-# The map in the browser does not draw shares of heads yet; the feed and the library carry them.
-_NOT_DRAWN = ("h2o", "snapkv")
+_MORE = (
+    *(name for name in SETTINGS if name not in MAIN),
+    *("temperature", "top_p", "seed", "chunk", "read_chunk", "chat", "observe"),
+)
 
 
 def explore(demo: gr.Blocks) -> None:
@@ -47,14 +46,15 @@ def explore(demo: gr.Blocks) -> None:
             with gr.Row(elem_classes="lx-actions"):
                 run = gr.Button("Run", variant="primary", elem_id="run")
                 stop = gr.Button("Stop", elem_id="stop")
-            inputs |= _choose_policy()
+            inputs["policy"] = control("policy")
             with gr.Group(elem_classes="lx-preview"):
                 preview = module_html("preview.js", value=as_text(_first_preview()))
                 length = gr.Slider(
                     64, MOST_DRAWN, DEFAULT_TOKENS, step=64, label="Preview after … tokens"
                 )
-            inputs |= _policy_controls()
-            inputs |= _advanced_controls()
+            inputs |= {name: control(name) for name in (*MAIN, "max_new_tokens")}
+            with gr.Accordion("More settings", open=False):
+                inputs |= {name: control(name) for name in _MORE}
             link = _share(inputs)
         with gr.Column(scale=1, min_width=320, elem_classes="lx-instrument"):
             view = live_map_of(RUNS, elem_id="live-map")
@@ -83,12 +83,11 @@ def explore(demo: gr.Blocks) -> None:
     def show_preview(tokens: Any, *given: Any) -> tuple[Any, ...]:
         return _preview(dict(zip(names, given, strict=True)), tokens)
 
-    changing = ["policy", "budget", "span", "overlap", "num_sink", "arrangement", "slack"]
     gr.on(
-        [length.change, *(inputs[name].change for name in changing)],
+        [length.change, *(inputs[name].change for name in ("policy", *SETTINGS))],
         show_preview,
         [length, *components],
-        [preview, *(inputs[name] for name in _OF_POLICIES)],
+        [preview, *(inputs[name] for name in SETTINGS)],
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
@@ -119,56 +118,8 @@ def _text_controls() -> dict[str, Any]:
     )
     texts = {s.name: s.text for s in found}
     pick.input(lambda name: texts.get(name, ""), pick, inputs["prompt"], api_visibility="private")
-    inputs["mode"] = gr.Radio(
-        [("Continue the text", "generate"), ("Only read it", "read")],
-        value="generate",
-        label="What to do",
-    )
-    return inputs
-
-
-def _choose_policy() -> dict[str, Any]:
-    names = [(policy.label, name) for name, policy in POLICIES.items() if name not in _NOT_DRAWN]
-    default = _FIELDS["policy"].default
-    return {"policy": gr.Dropdown(names, value=default, label="Policy", elem_id="policy")}
-
-
-def _policy_controls() -> dict[str, Any]:
-    """The main settings of a policy, by name."""
-    inputs: dict[str, Any] = {}
-    inputs["budget"] = _slider("budget", maximum=1024)
-    layers = known_layers(_FIELDS["model"].default)
-    inputs["span"] = _slider("span", maximum=None if layers is None else layers - 1)
-    inputs["overlap"] = _slider("overlap", maximum=_FIELDS["span"].default - 1)
-    inputs["max_new_tokens"] = _slider("max_new_tokens", maximum=2048)
-    return inputs
-
-
-def _advanced_controls() -> dict[str, Any]:
-    """The other settings, by name."""
-    inputs: dict[str, Any] = {}
-    with gr.Accordion("More settings", open=False):
-        inputs["num_sink"] = _slider("num_sink", maximum=128)
-        inputs["arrangement"] = gr.Radio(
-            ["interleaved", "staircase"],
-            value="interleaved",
-            label=_FIELDS["arrangement"].title,
-            info=_FIELDS["arrangement"].description,
-        )
-        inputs["slack"] = _slider("slack", maximum=128)
-        inputs["temperature"] = _slider("temperature", step=0.05)
-        inputs["top_p"] = _slider("top_p", step=0.01, minimum=0.01)
-        inputs["seed"] = gr.Number(
-            0, label="Seed", precision=0, info=_FIELDS["seed"].description, elem_id="seed"
-        )
-        inputs["chunk"] = _slider("chunk", maximum=256)
-        inputs["read_chunk"] = _slider("read_chunk", maximum=256)
-        inputs["chat"] = gr.Checkbox(
-            False, label=_FIELDS["chat"].title, info=_FIELDS["chat"].description
-        )
-        inputs["observe"] = gr.Checkbox(
-            True, label=_FIELDS["observe"].title, info=_FIELDS["observe"].description
-        )
+    ways = [("Continue the text", "generate"), ("Only read it", "read")]
+    inputs["mode"] = control("mode", choices=ways, label="What to do", info=None)
     return inputs
 
 
@@ -217,40 +168,10 @@ def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:
     """Updates of the controls from a link, and what to say of it."""
     try:
         found = from_query(query)
-        if found.get("policy") in _NOT_DRAWN:
-            offered = ", ".join(name for name in POLICIES if name not in _NOT_DRAWN)
-            raise InvalidSettingError("policy", found["policy"], f"one of {offered} on this page")
     except LaCacheError as error:
         return [gr.skip()] * len(inputs) + [html.escape(f"The link was not understood: {error}")]
-    updates = []
-    for name, component in inputs.items():
-        if name not in found:
-            updates.append(gr.skip())
-        elif isinstance(component, gr.Slider):  # a link may go further than the slider does
-            value = found[name]
-            low, high = min(component.minimum, value), max(component.maximum, value)
-            updates.append(gr.update(value=value, minimum=low, maximum=high))
-        else:
-            updates.append(gr.update(value=found[name]))
-    return [*updates, "Settings taken from the link." if found else gr.skip()]
-
-
-def _slider(
-    name: str, *, step: float = 1, minimum: float | None = None, maximum: float | None = None
-) -> gr.Slider:
-    """A slider whose label, help, default and outer limits come from the schema."""
-    info = _FIELDS[name]
-    low, high = limits(name)
-    most = (high or 1) if maximum is None else maximum
-    return gr.Slider(
-        (low or 0) if minimum is None else minimum,
-        most,
-        value=min(info.default, most),
-        step=step,
-        label=info.title,
-        info=info.description,
-        elem_id=name,
-    )
+    said = "Settings taken from the link." if found else gr.skip()
+    return [*restored(inputs, found), said]
 
 
 def _run_for_page(values: dict[str, Any], session: str | None) -> Iterator[Message]:
@@ -278,13 +199,6 @@ def _first_preview() -> dict[str, Any]:
 
 def _preview(values: dict[str, Any], tokens: Any) -> tuple[Any, ...]:
     """What the settings would keep, and which of the sliders the policy has."""
-    policy = values.get("policy")
-    has = policy_settings(policy) if policy in POLICIES else ()
-    shown = {name: gr.update(interactive=name in has) for name in _OF_POLICIES}
-    span = values.get("span")
-    if isinstance(span, (int, float)) and span >= 1:
-        most = max(1, int(span) - 1)
-        shown["overlap"] = gr.update(interactive="overlap" in has, maximum=most)
     length = int(tokens) if isinstance(tokens, (int, float)) else DEFAULT_TOKENS
     message = preview_message(values, max(1, min(MOST_DRAWN, length)))
-    return (as_text(message), *shown.values())
+    return (as_text(message), *fitting(values).values())

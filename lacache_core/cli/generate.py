@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from lacache_core.cli.options import (
-    LADDER,
     add_model_options,
     add_output_options,
     add_settings,
@@ -21,7 +20,7 @@ from lacache_core.cli.options import (
 )
 from lacache_core.cli.progress import hidden, load_shown
 from lacache_core.errors import InvalidSettingError
-from lacache_core.policies import make_policy
+from lacache_core.policies import SETTINGS, make_policy
 
 _WRITING = ("max_new_tokens", "temperature", "top_p", "seed", "chat")
 _EXAMPLES = """\
@@ -48,7 +47,7 @@ def add_command(commands: Any) -> None:
         "--prompt", required=True, metavar="TEXT", help="The text; - reads standard input."
     )
     add_settings(parser.add_argument_group("writing"), _WRITING)
-    add_settings(parser.add_argument_group("policy"), ("policy", *LADDER, "chunk"))
+    add_settings(parser.add_argument_group("policy"), ("policy", *SETTINGS, "chunk"))
     add_model_options(parser)
     add_output_options(parser)
     parser.add_argument(

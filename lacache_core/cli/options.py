@@ -18,7 +18,7 @@ from lacache_core.errors import InvalidSettingError, LaCacheError
 from lacache_core.settings import RunSettings, allowed
 
 LADDER = ("budget", "span", "overlap", "num_sink", "arrangement", "slack")
-"""The settings of a cache policy, in the order of the help text."""
+"""The settings of a ladder, in the order of the help text."""
 
 _SPELLED: dict[str, tuple[str, ...]] = {
     "num_sink": ("--sinks",),

@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from lacache_core.cli.options import (
-    LADDER,
     add_model_options,
     add_output_options,
     add_settings,
@@ -22,7 +21,7 @@ from lacache_core.cli.options import (
     whole,
 )
 from lacache_core.cli.progress import hidden, load_shown
-from lacache_core.policies import make_policy
+from lacache_core.policies import SETTINGS, make_policy
 
 _EXAMPLES = """\
 examples:
@@ -59,7 +58,7 @@ def add_command(commands: Any) -> None:
         help="How many tokens to predict at most, after the text's first, which nothing predicts; "
         "default 1024.",
     )
-    add_settings(parser.add_argument_group("policy"), ("policy", *LADDER, "read_chunk"))
+    add_settings(parser.add_argument_group("policy"), ("policy", *SETTINGS, "read_chunk"))
     add_model_options(parser)
     add_output_options(parser)
     parser.add_argument(

@@ -36,6 +36,7 @@ __all__ = [
     "Planner",
     "Policy",
     "Random",
+    "SETTINGS",
     "SlidingWindow",
     "SnapKV",
     "StreamingLLM",
@@ -72,6 +73,17 @@ def make_policy(name: str, **settings: Any) -> Policy:
             raise InvalidSettingError(field.name, None, f"given: {name} has no default for it")
     policy: Policy = POLICIES[name](**{k: v for k, v in settings.items() if k in wanted})
     return policy
+
+
+SETTINGS = tuple(
+    dict.fromkeys(
+        name
+        for policy in (LaCache.name, *POLICIES)
+        for name in policy_settings(policy)
+        if name != "seed"  # which a run has anyway
+    )
+)
+"""The settings that some policy has, those of the ladder first."""
 
 
 def as_policy(policy: Policy | LadderConfig) -> Policy:

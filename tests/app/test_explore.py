@@ -14,6 +14,7 @@ import pytest
 from app.pages import explore
 from app.samples import samples
 from lacache_core.errors import InvalidSettingError
+from lacache_core.policies import POLICIES, SETTINGS, policy_settings
 from lacache_core.settings import RunSettings
 
 
@@ -36,17 +37,15 @@ def test_a_page_with_another_default_model(tmp_path):
         assert done.stdout.strip() == shown, done.stderr
 
 
-def test_settings_rest_where_the_policy_has_none():
-    def interactive(**values):
+def test_only_settings_that_the_policy_has_are_shown():
+    def shown(**values):
         _, *updates = explore._preview({"budget": 64, "span": 15, **values}, 512)
-        return {n: u["interactive"] for n, u in zip(explore._OF_POLICIES, updates, strict=True)}
+        return {n for n, u in zip(SETTINGS, updates, strict=True) if u["visible"]}
 
-    assert all(interactive(policy="lacache").values())
-    assert not any(interactive(policy="full").values())
-    window = interactive(policy="streaming_llm")
-    assert [name for name, on in window.items() if on] == ["budget", "num_sink"]
+    for name in POLICIES:
+        assert shown(policy=name) == {*policy_settings(name)} - {"seed"}
     _, *updates = explore._preview({"policy": "lacache", "budget": 64, "span": 15}, 512)
-    assert updates[explore._OF_POLICIES.index("overlap")]["maximum"] == 14
+    assert updates[SETTINGS.index("overlap")]["maximum"] == 14
 
 
 def test_samples_are_three_and_one_is_long(smollm2):
@@ -101,7 +100,7 @@ def test_a_link_may_go_further_than_a_slider(budget, low, high):
 
 
 @pytest.mark.parametrize(
-    "query, said", [({"span": "<b>many</b>"}, "span = "), ({"policy": "h2o"}, "policy = ")]
+    "query, said", [({"span": "<b>many</b>"}, "span = "), ({"policy": "h3o"}, "policy = ")]
 )
 def test_a_damaged_link_changes_nothing_and_says_why(query, said):
     *updates, told = explore._restored(controls(), query)
