@@ -299,6 +299,7 @@ class Instrument {
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
       x: () => this.switches.toggleAxis(),
       a: () => this.switches.toggleQueries(),
+      v: () => this.runs.versus.next(),
       Escape: () => view.lock(null),
     };
   }
