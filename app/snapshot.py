@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from app.outcome import outcome
 from lacache_core.manifest import Manifest
 from lacache_core.plan import IntArray
 from lacache_core.trace import FloatArray, MassFrame, Trace
@@ -93,6 +94,7 @@ def snapshot(
         "rowOfLayer": rows.tolist(),
         "setup": {
             **_setup(manifest),
+            "outcome": outcome(trace, manifest),
             "expected": trace.num_tokens if expected is None else expected,
             "origin": origin,
         },

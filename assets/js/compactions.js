@@ -2,7 +2,7 @@
 // are in sight exist, so thousands cost no more than twenty. A click sets the clock there. What one
 // of them did is told by closeup.js.
 
-import { count, counted, el } from "./dom.js";
+import { count, counted, el, ordinal } from "./dom.js";
 import { compacts, eventHeading } from "./events.js";
 import { span } from "./telling.js";
 
@@ -95,7 +95,7 @@ export class Compactions {
 
   #row(k, c) {
     const cells = [
-      count(c.step + 1), count(c.seen), span(c.start, c.width), `${c.kept} of ${c.width}`, `${c.width - c.kept}`,
+      ordinal(c.step), count(c.seen), span(c.start, c.width), `${c.kept} of ${c.width}`, `${c.width - c.kept}`,
       c.restart ? "restart" : "",
     ];
     const item = el("button", { type: "button", className: "lc-row" },
@@ -112,6 +112,6 @@ export class Compactions {
     if (!store.compactions.length) return "None yet: everything still fits.";
     if (!newest) return "None yet at this step: everything still fitted.";
     const passes = newest.restarts && compacts(store) ? `, ${counted(newest.restarts, "restart pass", "restart passes")}` : "";
-    return `${count(current + 1)} so far${passes}`;
+    return `${ordinal(current)} so far${passes}`;
   }
 }

@@ -8,7 +8,7 @@
 import { Clock } from "./clock.js";
 import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
-import { button, el, throttled } from "./dom.js";
+import { button, el, ordinal, throttled } from "./dom.js";
 import { eventsOf } from "./events.js";
 import { Figures } from "./figures.js";
 import { helpMenu, listen, listenForHelp } from "./keys.js";
@@ -237,7 +237,7 @@ class Instrument {
     if (!store.steps) return "";
     const clock = this.view.clock;
     const { seen, held, union, oldest } = store.summary(clock);
-    const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${oldest}.`;
+    const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${ordinal(oldest)}.`;
     return `${store.setup.label}, step ${clock + 1} of ${store.steps}: ${seen} tokens seen, each of ${store.layers} layers `
       + `holds ${held} entries, ${union} different tokens are held by at least one layer, `
       + `${eventsOf(store, store.compactionsBy(clock))}.${last}`;
@@ -299,6 +299,7 @@ class Instrument {
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
       x: () => this.switches.toggleAxis(),
       a: () => this.switches.toggleQueries(),
+      v: () => this.runs.versus.next(),
       Escape: () => view.lock(null),
     };
   }

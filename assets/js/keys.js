@@ -15,6 +15,7 @@ const LIST = [
   ["M", "change what the map shows"],
   ["X", "by text or by cache slot"],
   ["A", "attention: last query, all so far"],
+  ["V", "the same text under the next policy"],
   ["Esc", "unlock the cell"],
   ["?", "open or close this list"],
 ];

@@ -68,9 +68,9 @@ export class Legend {
   }
 
   _stateSlots() {
-    const last = Math.max(0, this.store.seen(this.view.clock) - 1);
+    const last = Math.max(1, this.store.seen(this.view.clock));
     return [
-      this.#scale("text position of the entry", brightScale(), ["0", count(Math.round(last / 2)), count(last)]),
+      this.#scale("which token of the text it is", brightScale(), ["1", count(Math.ceil(last / 2)), count(last)]),
       ...this.#states([["sink", "sink, never dropped"], ["texture", "newest, not compacted yet"]]),
     ];
   }

@@ -1,7 +1,7 @@
 // What is known of the cell that is looked at, in words. A second copy, renewed less often, is what
 // screen readers read out.
 
-import { count, counted, el, percent, throttled, visible } from "./dom.js";
+import { counted, el, ordinal, percent, throttled, visible } from "./dom.js";
 
 const SAY_EVERY_MS = 900;
 const HINT = "Point at a cell or a word to see what became of it. A click keeps it, Escape lets it go.";
@@ -67,12 +67,12 @@ export class Readout {
   parts({ token, layer }) {
     const { store, view } = this;
     const clock = view.clock;
-    const parts = [["token", count(token)]];
+    const parts = [["token", ordinal(token)]];
     if (layer !== null) {
       const state = store.cell(layer, token, clock);
-      parts.push([`layer ${layer + 1}`, WORDS[state] + this.#since(state, layer, token)]);
+      parts.push([`layer ${ordinal(layer)}`, WORDS[state] + this.#since(state, layer, token)]);
       const slot = store.moment.slot(store.rowOfLayer[layer], token, clock);
-      if (slot >= 0) parts.push(["slot", count(slot)]);
+      if (slot >= 0) parts.push(["slot", ordinal(slot)]);
     }
     const holders = store.holders(token, clock);
     parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
@@ -95,7 +95,7 @@ export class Readout {
     const frame = store.frame(view.clock);
     if (!frame) return [];
     const share = store.share(frame, layer, token);
-    const when = frame.step === view.clock ? "" : ` at step ${count(frame.step + 1)}`;
+    const when = frame.step === view.clock ? "" : ` at step ${ordinal(frame.step)}`;
     return [["attention", share === null ? "none" : `${percent(share)} of the layer's${when}`]];
   }
 
@@ -103,7 +103,7 @@ export class Readout {
     if (state !== "dropped") return "";
     const { store } = this;
     const gone = store.evictedAt[store.rowOfLayer[layer]][token];
-    return ` at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
+    return ` at step ${ordinal(gone)}, after ${counted(store.seen(gone), "token")}`;
   }
 
   text() {

@@ -7,6 +7,7 @@ import { count, el } from "./dom.js";
 import { menu } from "./menu.js";
 import { compactionsCsv, download, fileName, picture } from "./save.js";
 import { decode } from "./store.js";
+import { Versus } from "./versus.js";
 
 const CHIPS = { recorded: "Recorded run", opened: "Opened run" };
 const SAVE_ON_SERVER = {
@@ -32,6 +33,8 @@ export class Runs {
     this.invitation = el("span", { className: "lc-invitation" });
     this.caption = el("div", { className: "lc-caption", hidden: true },
       el("p", {}, this.title, " ", this.about), this.invitation);
+    this.versus = new Versus(this);
+    this.caption.append(this.versus.node);
     this.nodes = [];
     this.#chooser();
     this.#saver();
@@ -99,6 +102,7 @@ export class Runs {
       this.say("");
       this.#choices();
     }
+    this.versus.update();
     this.saver.opener.disabled = !store.steps;
   }
 
@@ -158,6 +162,17 @@ export class Runs {
   async open(id) {
     const found = await this.recording(id);
     if (found) this.show(found);
+  }
+
+  /** Shows another recording of the same text, as the one before was looked at. */
+  async compare(id) {
+    const { store, view } = this.instrument;
+    if (id === store.run) return;
+    const found = await this.recording(id);
+    if (!found) return;
+    const { outlook } = view;
+    this.show(found);
+    view.look(outlook);
   }
 
   /** Back to the visitor's own run, which may have gone on meanwhile. */

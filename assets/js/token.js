@@ -1,7 +1,7 @@
 // The token that is locked or pointed at, with all that is known of it: what it is, which layers held
 // it how long, and the attention it received over the run. Of a fixed height, so that nothing jumps.
 
-import { button, count, counted, el, percent, svg, throttled, visible } from "./dom.js";
+import { button, count, el, ordinal, percent, svg, throttled, visible } from "./dom.js";
 import { drops, received } from "./history.js";
 import { layerDots } from "./readout.js";
 
@@ -56,7 +56,7 @@ export class TokenPanel {
     const loss = store.nll[token];
     const facts = [
       ["id", count(store.ids[token])],
-      ["text position", count(token)],
+      ["token", `${ordinal(token)} of ${count(store.length)}`],
       ["loss", Number.isNaN(loss) ? "not known" : loss.toFixed(2)],
       ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers`],
     ].map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value })));
@@ -86,7 +86,7 @@ export class TokenPanel {
     const { store } = this;
     const found = drops(store, token);
     if (!found.length) return "no layer dropped it";
-    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? " at" : " dropped it at step"} ${count(step + 1)}`);
+    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? " at" : " dropped it at step"} ${ordinal(step)}`);
     const rest = found.slice(2).reduce((sum, [, layers]) => sum + layers, 0);
     return said.join(", ") + (rest ? `, ${rest} later` : "");
   }

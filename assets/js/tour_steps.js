@@ -7,8 +7,8 @@ const AROUND = 20; // tokens in sight on either side of what is shown closely
 
 /** The runs that the steps need, or null where the recordings have none of a kind. */
 export function runsOfTour(recordings) {
-  const ladder = recordings.find((r) => r.policy === "lacache" && r.fact);
-  const window = recordings.find((r) => r.policy === "streaming_llm" && r.fact);
+  const ladder = recordings.find((r) => r.policy === "lacache" && r.outcome);
+  const window = recordings.find((r) => r.policy === "streaming_llm" && r.outcome);
   return ladder && window ? { ladder: ladder.id, window: window.id } : null;
 }
 
@@ -113,16 +113,13 @@ function question(store) {
   return store.joinedAt[Math.max(0, store.setup.promptTokens - 1)];
 }
 
-/** What the model wrote first, up to the end of a sentence or a few words. */
+/** What the model wrote first. */
 function answer(store) {
-  const text = store.text.trim();
-  const end = text.search(/[.!?\n]/);
-  return text.slice(0, end > 0 && end < 60 ? end : 40).trim();
+  return store.setup.outcome.wrote;
 }
 
 function fact(store) {
-  const [first, last] = store.setup.fact;
-  return store.tokens.slice(first, last + 1).join("").trim();
+  return store.setup.outcome.said;
 }
 
 function factTokens(store) {

@@ -32,6 +32,23 @@ export class View {
     this.brush = null; // [first, last) while somebody drags out what to zoom to
   }
 
+  /** What is looked at, to be had again in this run or another one of the same text. */
+  get outlook() {
+    const { mode, axis, accumulated, range, ranges, following, locked, chosen } = this;
+    return { mode, axis, accumulated, range, ranges: { ...ranges }, following, locked, chosen, seen: this.store.seen(this.clock) };
+  }
+
+  look({ mode, axis, accumulated, range, ranges, following, locked, chosen, seen }) {
+    const { store } = this;
+    Object.assign(this, { mode, axis, accumulated, range, ranges: { ...ranges }, hover: null });
+    const there = locked && locked.token < store.length && (locked.layer ?? 0) < store.layers;
+    this.locked = there ? locked : null;
+    this.changed("mode");
+    this.changed("focus");
+    if (following || !seen) this.follow();
+    else this.setClock(store.joinedAt[Math.min(seen, store.length) - 1], chosen);
+  }
+
   onChange(listener) {
     this.listeners.add(listener);
   }

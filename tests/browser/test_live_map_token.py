@@ -60,7 +60,7 @@ def test_a_locked_token_shows_everything_and_escape_lets_it_go(live):
     said = page.inner_text(".lc-token").replace("\n", " ")
     held = trace.held_at(trace.num_steps - 1)
     assert run.strings[token].strip() in said
-    assert f"id {token}" in said and f"text position {token}" in said
+    assert f"id {token}" in said and f"token {token + 1} of" in said
     assert f"loss {messages_loss(messages, token):.2f}" in said
     assert f"{held[:, token].sum()} of 30 layers" in said
     assert page.locator(".lc-token .lc-dot-held").count() == held[:, token].sum()

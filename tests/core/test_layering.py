@@ -30,7 +30,7 @@ LAYERS = [
     },
     {"contents"},
     {"cache"},
-    {"engine"},
+    {"engine", "admission", "description"},
     {"evaluation"},
     {"sweep"},
     {"cli", "__main__", "__init__"},
