@@ -8,6 +8,7 @@ from importlib import import_module
 BENCHMARKS = {
     "needle_wording": "which wording of the needle task a model can do with a full cache",
     "perplexity": "the reference perplexities, measured beside the published numbers",
+    "decode": "a decoding step under every cache, side by side",
     "explore": "the Explore page in a real Chromium: how soon, how fast, what it costs",
 }
 

@@ -309,7 +309,7 @@ class KVBuffers:
         The two may overlap.
         """
         if angles is None:
-            target.copy_(source.clone() if source._base is target._base else source)
+            target.copy_(source.clone() if _shared(source, target) else source)
             return
         cos, sin = angles
         if len(cos) > 1:  # a row a pattern
@@ -333,6 +333,11 @@ def bytes_per_entry(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, 
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     part = int(text.num_hidden_layers * heads * width * dtype.itemsize)
     return part * (2 if dtype in EXACT else 3), part * 2
+
+
+def _shared(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors lie in the same storage, so that one may be written over the other."""
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _entry_bytes(part: torch.Tensor) -> int:

@@ -25,6 +25,7 @@ from lacache_core.ladder import LadderConfig
 from lacache_core.plan import GroupCompaction, IntArray
 from lacache_core.policies import Planner, Policy, as_policy
 from lacache_core.rope import rotary_of
+from lacache_core.stopwatch import timed
 
 
 class _LadderLayer(CacheLayerMixin):
@@ -49,7 +50,8 @@ class _LadderLayer(CacheLayerMixin):
     def update(  # type: ignore[override,unused-ignore]
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._contents.update(self._index, key_states, value_states)
+        with timed("update"):
+            return self._contents.update(self._index, key_states, value_states)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:

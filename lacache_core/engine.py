@@ -28,6 +28,7 @@ from lacache_core.plan import IntArray
 from lacache_core.policies import Policy
 from lacache_core.policies.base import check_whole
 from lacache_core.sampling import Chooser, losses, stop_tokens
+from lacache_core.stopwatch import stopwatch, timed
 from lacache_core.text import TextStream, token_strings
 from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
@@ -114,6 +115,7 @@ class Engine:
             "prompt_tokens": self._prompt_tokens,
             "chunk": self.chunk,
             "stop_reason": self.stop_reason,
+            "seconds_by_part": dict(self._builder.seconds_by_part),
         }
 
     def generate(
@@ -262,8 +264,26 @@ class Engine:
         choose: Chooser | None = None,
         stream: TextStream | None = None,
     ) -> tuple[StepEvent, torch.Tensor]:
-        """One forward pass, the losses, the next token, the compaction; and the last logits."""
+        """What became of the tokens, timed; and the last logits."""
         started = time.perf_counter()
+        with stopwatch() as watch, timed("sampling"):
+            event, last = self._forward(ids, before, phase, choose, stream)
+        # A GPU does its work later than it is asked to.
+        parts = watch.seconds if self.model.device.type == "cpu" else {}
+        event = replace(event, seconds=time.perf_counter() - started, parts=parts)
+        self._builder.add(event)
+        self._text += event.text
+        return event, last
+
+    def _forward(
+        self,
+        ids: IntArray,
+        before: torch.Tensor | None,
+        phase: str,
+        choose: Chooser | None,
+        stream: TextStream | None,
+    ) -> tuple[StepEvent, torch.Tensor]:
+        """One forward pass, the losses, the next token, the compaction; and the last logits."""
         number, seen = self._builder.num_steps, self.cache.seen
         observe = bool(self.observe_every) and number % self.observe_every == 0
         tokens = torch.from_numpy(ids.astype(np.int64))[None].to(self.model.device)
@@ -271,14 +291,17 @@ class Engine:
         with ExitStack() as stack:
             stack.enter_context(self.cache.observed(self.model))
             watching = stack.enter_context(watch(self.planner.per_head)) if observe else None
-            logits = self.model(
-                input_ids=tokens,
-                position_ids=where,
-                past_key_values=self.cache,
-                use_cache=True,
-                # Losses of a whole chunk need all logits; a prompt needs the last alone.
-                logits_to_keep=0 if phase == "read" else 1,
-            ).logits[0]
+            with timed("model"):
+                logits = self.model(
+                    input_ids=tokens,
+                    position_ids=where,
+                    past_key_values=self.cache,
+                    use_cache=True,
+                    # Losses of a whole chunk need all logits; a prompt needs the last alone.
+                    logits_to_keep=0 if phase == "read" else 1,
+                ).logits[0]
+        with timed("observing"):
+            mass = None if watching is None else watching.take()
         nll = np.full(len(ids), UNKNOWN, dtype=np.float32)
         if before is not None:
             nll[0] = losses(before[None], tokens[0, :1])[0]
@@ -295,11 +318,8 @@ class Engine:
             held=self.cache.held,
             dropped=self.cache.last_dropped,
             groups=self.cache.last_groups,
-            mass=None if watching is None else watching.take(),
+            mass=mass,
             next_token=next_token,
             text="" if next_token is None or stream is None else stream.add(next_token),
-            seconds=time.perf_counter() - started,
         )
-        self._builder.add(event)
-        self._text += event.text
         return event, logits[-1]

@@ -59,6 +59,9 @@ class StepEvent:
         What ``next_token`` adds to the text; "" while a character is incomplete.
     seconds
         Time of the forward pass, the choice of the next token and the compaction.
+    parts
+        The same by part, as ``lacache_core.stopwatch`` names them; empty on a GPU, which does its
+        work later than it is asked to.
     """
 
     step: int
@@ -73,6 +76,7 @@ class StepEvent:
     next_token: int | None = None
     text: str = ""
     seconds: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
