@@ -50,7 +50,7 @@ def control(name: str, prefix: str = "", **more: Any) -> Any:
     }
     if name == "policy":
         choices = [(policy.label, policy_name) for policy_name, policy in POLICIES.items()]
-        return gr.Dropdown(choices, **{**about, "info": None, **more})
+        return gr.Dropdown(choices, **about | more)
     if get_origin(kind) is not None:
         return gr.Radio(**{"choices": list(get_args(kind)), **about, **more})
     if kind is bool:

@@ -153,6 +153,7 @@ class Policy(Protocol):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    about: ClassVar[str]
 
     def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
         """Check the settings against a model's shape and get ready to plan.

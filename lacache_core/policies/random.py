@@ -42,6 +42,7 @@ class Random:
 
     name: ClassVar[str] = "random"
     label: ClassVar[str] = "Random"
+    about: ClassVar[str] = "The newest tokens, and older ones by chance: to compare with."
 
     def __post_init__(self) -> None:
         for field in ("budget", "num_sink", "seed"):

@@ -27,6 +27,7 @@ class StreamingLLM:
 
     name: ClassVar[str] = "streaming_llm"
     label: ClassVar[str] = "StreamingLLM"
+    about: ClassVar[str] = "A window: the first few and the newest tokens, in every layer the same."
 
     def __post_init__(self) -> None:
         for field in ("budget", "num_sink"):
