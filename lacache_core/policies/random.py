@@ -50,7 +50,7 @@ class Random:
         check_share("recent_share", self.recent_share)
         if self.budget <= self.num_sink:
             raise InvalidSettingError(
-                "budget", self.budget, f"{self.num_sink + 1} or more for num_sink {self.num_sink}"
+                "budget", self.budget, f"{self.num_sink + 1} or more for `num_sink` {self.num_sink}"
             )
 
     @property

@@ -34,7 +34,7 @@ class StreamingLLM:
             check_whole(field, getattr(self, field), 0)
         if self.budget <= self.num_sink:
             raise InvalidSettingError(
-                "budget", self.budget, f"{self.num_sink + 1} or more for num_sink {self.num_sink}"
+                "budget", self.budget, f"{self.num_sink + 1} or more for `num_sink` {self.num_sink}"
             )
 
     def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
