@@ -29,7 +29,7 @@ def check_positions(cache: LadderCache, chunk: int, max_positions: int) -> None:
         raise InvalidSettingError(
             "budget",
             getattr(cache.policy, "budget", capacity),
-            f"small enough that entries held ({capacity}) and a chunk ({chunk}) stay "
+            f"small enough that entries held ({capacity}) and the `chunk` ({chunk}) stay "
             f"within the model's {max_positions} positions",
         )
 

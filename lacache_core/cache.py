@@ -298,6 +298,11 @@ def _refuse_what_cannot_work(
     cache = given.get("past_key_values")
     if not isinstance(cache, LadderCache):
         return
+    if given.get("use_cache") is False:
+        raise UnsupportedOperationError(
+            "use_cache = False: without a cache there is nothing for past_key_values to keep. "
+            "Leave use_cache out, or leave past_key_values out."
+        )
     if cache.decoder() is not model:
         raise UnsupportedOperationError(
             "past_key_values: this cache was made for another model, whose positions and layers "

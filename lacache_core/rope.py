@@ -138,9 +138,15 @@ def check_config(config: Any) -> None:
             f"it has {', '.join(other)} layers; the ladder needs full attention in every layer"
         )
     rope = getattr(text, "rope_parameters", None)
+    if not rope and getattr(text, "rotary_dim", None):
+        raise refuse(
+            "it turns keys by a table of sines and cosines of its own, not by the rotary module "
+            "and rope_parameters from which this cache reads the angles"
+        )
     if not rope:
         raise refuse(
-            "it has no rotary position embedding (learned absolute positions cannot be moved)"
+            "it has no rotary position embedding (learned absolute positions and ALiBi cannot be "
+            "moved)"
         )
     if "rope_type" not in rope:
         raise refuse("its rotary frequencies differ between kinds of layers")

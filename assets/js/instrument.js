@@ -51,6 +51,7 @@ class Instrument {
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
       this.words.update();
+      if (!this.view.focus) this.readout.update();
       setTimeout(() => { // so that a frame can go in between
         this.compactions.update();
         this.closeup.update();

@@ -2,6 +2,7 @@
 // screen readers read out.
 
 import { counted, el, ordinal, percent, throttled, visible } from "./dom.js";
+import { standIn } from "./standin.js";
 
 const SAY_EVERY_MS = 900;
 const HINT = "Point at a cell or a word to see what became of it. A click keeps it, Escape lets it go.";
@@ -37,17 +38,33 @@ export class Readout {
     if (!cell) {
       if (this.context.textContent !== HINT) this.context.textContent = HINT;
       this.context.className = "lc-hint";
-      this.facts.replaceChildren();
+      this.#example();
       return;
     }
     this.context.className = "lc-context";
     this.#around(cell.token);
-    this.facts.replaceChildren(...this.parts(cell).flatMap(([name, value, extra]) => {
+    this.#show(this.parts(cell));
+    this.say();
+  }
+
+  #show(parts) {
+    this.facts.replaceChildren(...parts.map(([name, value, extra]) => {
       const shown = el("dd", { textContent: value });
       if (extra) shown.append(extra);
-      return [el("div", {}, el("dt", { textContent: name }), shown)];
+      return el("div", {}, el("dt", { textContent: name }), shown);
     }));
-    this.say();
+  }
+
+  /** What would be said of a token, while none is pointed at. */
+  #example() {
+    const { store, view } = this;
+    const cell = standIn(store, view.clock);
+    if (!cell) {
+      this.facts.replaceChildren();
+      return;
+    }
+    const word = visible(store.tokens[cell.token].trim() || store.tokens[cell.token]);
+    this.#show([["for example", `“${word}”`], ...this.parts(cell).filter(([name]) => name !== "loss"), [cell.why, ""]]);
   }
 
   /** The token among its neighbours. */

@@ -4,6 +4,7 @@
 
 import { snapshotOf } from "./copy.js";
 import { count, el } from "./dom.js";
+import { eventHeading, eventName } from "./events.js";
 import { menu } from "./menu.js";
 import { compactionsCsv, download, fileName, picture } from "./save.js";
 import { decode } from "./store.js";
@@ -104,6 +105,9 @@ export class Runs {
     }
     this.versus.update();
     this.saver.opener.disabled = !store.steps;
+    const csv = this.saver.box.querySelector("[data-kind=csv]");
+    csv.firstChild.textContent = `${eventHeading(store, true)} (${SAVE_HERE.csv[1]})`;
+    csv.lastChild.textContent = `Every ${eventName(store)} as a row of a table.`;
   }
 
   /** A word on what was asked for last; it stays until something else is asked for or shown. */

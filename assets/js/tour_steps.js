@@ -2,6 +2,7 @@
 // same text. Where a step looks and every number that it names is computed from the run itself.
 
 import { bytes, count, counted, visible } from "./dom.js";
+import { bestKept } from "./standin.js";
 
 const AROUND = 20; // tokens in sight on either side of what is shown closely
 
@@ -133,11 +134,6 @@ function firstLoss(store, asked) {
   if (!lost.length) return { token: store.setup.fact[1], step: -1 };
   const token = lost.at(-1);
   return { token, step: Math.max(...store.evictedAt.map((row) => row[token])) };
-}
-
-/** The fact's token that most layers hold; of several, the last. */
-function bestKept(store, step) {
-  return factTokens(store).reduce((best, t) => (store.holders(t, step) >= store.holders(best, step) ? t : best));
 }
 
 function holder(store, token, step) {
