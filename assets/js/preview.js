@@ -3,7 +3,6 @@
 
 import { readPalette } from "./colors.js";
 import { bytes, count, counted, el, fitCanvas, ordinal } from "./dom.js";
-import "./typed.js"; // wherever settings are previewed, they are typed
 import { Raster } from "./raster.js";
 import { RunStore } from "./store.js";
 import { View } from "./view.js";
