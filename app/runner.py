@@ -142,6 +142,7 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
                     break
                 if now >= due:
                     yield feed.message()
+                    feed.sent(time.perf_counter() - now)
                     due = max(due + 1 / MESSAGES_PER_SECOND, now)
             else:
                 reason, ended = item, ENDED.get(item, "")

@@ -63,6 +63,8 @@ class Manifest(BaseModel):
         Bytes of one entry in all layers: as this cache stores it, and as a plain one would.
     stop_reason
         Why the run ended; "" when it had not.
+    seconds_by_part
+        Where the time went, by the names of ``lacache_core.stopwatch``; empty: not known.
     created, versions
         When it ran (ISO 8601), and with which versions of what.
     title, about
@@ -90,6 +92,7 @@ class Manifest(BaseModel):
     bytes_per_entry: Count
     full_bytes_per_entry: Count
     stop_reason: Word = ""
+    seconds_by_part: dict[Word, float] = Field(default_factory=dict, max_length=100)
     created: Word = ""
     versions: dict[Word, Word] = Field(default_factory=dict, max_length=100)
     title: Word = ""

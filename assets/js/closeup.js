@@ -65,7 +65,7 @@ export class Closeup {
     const heading = compacts(store) ? "A compaction, close up" : `An ${eventName(store)}, close up`;
     if (this.heading.textContent !== heading) this.heading.textContent = heading;
     const key = `${store.run}/${at}`;
-    const event = store.compactions[at];
+    const event = store.compactions.get(at);
     const here = event?.step === view.clock ? "" : `, ${counted(view.clock - event?.step, "step")} ago`;
     const said = event
       ? `${ordinal(at)} of ${count(store.compactions.length)}${event.restart && compacts(store) ? ", a restart pass" : ""}${here}`

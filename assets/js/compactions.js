@@ -62,7 +62,7 @@ export class Compactions {
       this.heading.textContent = heading;
       this.box.setAttribute("aria-label", heading);
     }
-    const newest = store.compactions[current];
+    const newest = store.compactions.get(current);
     this.said.textContent = this.#count(newest);
     this.#render();
   }
@@ -87,7 +87,7 @@ export class Compactions {
     for (let k = first; k < end; k++) {
       let item = rows.get(k);
       if (!item) {
-        item = this.#row(k, store.compactions[k]);
+        item = this.#row(k, store.compactions.get(k));
         rows.set(k, item);
         this.space.append(item);
       }

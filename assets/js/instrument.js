@@ -19,6 +19,7 @@ import { Readout } from "./readout.js";
 import { Remark } from "./remark.js";
 import { watchRoom } from "./room.js";
 import { Runs } from "./runs.js";
+import { Spent } from "./spent.js";
 import { RunStore } from "./store.js";
 import { Switches } from "./switches.js";
 import { TokenPanel } from "./token.js";
@@ -104,6 +105,7 @@ class Instrument {
     const stage = el("div", { className: "lc-stage" }, legend, this.canvas, this.empty, this.remark.node);
     const clock = el("div", { className: "lc-clock" });
     const readout = el("div", { className: "lc-readout" });
+    const spent = el("section", { className: "lc-spent" });
     this.summary = el("p", { className: "lc-hidden" });
 
     const scale = el("i", { className: "lc-words-scale" });
@@ -118,12 +120,13 @@ class Instrument {
     this.resizing = watchRoom(this.element);
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
-      this.runs.caption, fact, figures, toolbar, this.tour.card, stage, clock, readout,
+      this.runs.caption, fact, figures, toolbar, this.tour.card, stage, clock, readout, spent,
       el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
     this.map = new MapView(this.canvas, store, view);
     this.figures = new Figures(figures, store, view);
+    this.spent = new Spent(spent, store);
     this.legend = new Legend(legend, store, view, palette);
     this.clock = new Clock(clock, store, view, palette);
     this.readout = new Readout(readout, store, view);
@@ -193,6 +196,7 @@ class Instrument {
       this.clock.update();
       this.remark.update();
       this.figures.update();
+    this.spent.update();
       this.legend.update();
       this.summarise();
     }
@@ -204,6 +208,7 @@ class Instrument {
     this.map.request();
     this.clock.update();
     this.figures.update();
+    this.spent.update();
     if (this.view.focus || !this.store.steps || !this.readoutShown) this.readout.update();
     this.readoutShown = this.store.steps > 0;
     this.token.update();

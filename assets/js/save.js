@@ -24,7 +24,7 @@ const COLUMNS = ["step", "tokens_seen", "first_entry", "group_width", "kept_widt
 
 /** The compactions as a table; steps, tokens and entries are counted from 1, as on the screen. */
 export function compactionsCsv(store) {
-  const rows = store.compactions.map((c) => [
+  const rows = [...store.compactions].map((c) => [
     c.step + 1, c.seen, c.start + 1, c.width, c.kept, c.width - c.kept, c.cursor + 1, Number(c.restart),
   ]);
   return [COLUMNS, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";

@@ -26,7 +26,7 @@ export const STEPS = [
 ];
 
 function cache(store) {
-  const last = Math.max(0, (store.compactions[0]?.step ?? store.steps) - 1);
+  const last = Math.max(0, (store.compactions.get(0)?.step ?? store.steps) - 1);
   const { held } = store.summary(last);
   const { budget, bytesPerEntry } = store.setup;
   return {
@@ -75,7 +75,7 @@ function rungs(store) {
 
 function compaction(store) {
   const asked = question(store);
-  const c = store.compactions.find((one) => one.step > asked && !one.restart) || store.compactions[0];
+  const c = [...store.compactions].find((one) => one.step > asked && !one.restart) || store.compactions.get(0);
   const groups = store.evictedAt.map((_, row) => entries(store, row, c));
   const tokens = [...new Set(groups.flat())].sort((a, b) => a - b);
   const drops = store.evictedAt.map((evicted, row) => groups[row].filter((t) => evicted[t] === c.step));
@@ -95,7 +95,7 @@ function compaction(store) {
 }
 
 function restart(store) {
-  const c = store.compactions.find((one) => one.restart) || store.compactions.at(-1);
+  const c = [...store.compactions].find((one) => one.restart) || store.compactions.get(store.compactions.length - 1);
   const last = store.steps - 1;
   const after = store.summary(last);
   return {

@@ -75,13 +75,13 @@ export class View {
   get compaction() {
     const { store, chosen } = this;
     const last = store.compactionsBy(this.clock) - 1;
-    const same = chosen !== null && store.compactions[chosen]?.step === store.compactions[last]?.step;
+    const same = chosen !== null && store.compactions.get(chosen)?.step === store.compactions.get(last)?.step;
     return same ? chosen : last;
   }
 
   /** Sets the clock to a compaction: one step may have several. */
   chooseCompaction(index) {
-    const found = this.store.compactions[index];
+    const found = this.store.compactions.get(index);
     if (found) this.setClock(found.step, index);
   }
 

@@ -12,7 +12,7 @@ from lacache_core.plan import CompactionPlan
 
 pytestmark = pytest.mark.browser
 
-GROUPS = """I.store.compactions.map((_, k) => { const g = I.closeup.groups.at(k);
+GROUPS = """[...I.store.compactions].map((_, k) => { const g = I.closeup.groups.at(k);
   const told = g.patterns.map((p) => [p.layers, p.tokens, p.kept.map(Number)]);
   return [g.length, g.cursor, told]; })"""
 
