@@ -143,11 +143,19 @@ def _setup(manifest: Manifest) -> Message:
         "promptTokens": manifest.prompt_tokens,
         "title": manifest.title,
         "about": manifest.about,
-        "fact": manifest.fact,
+        "fact": manifest.marked,
+        "needle": _needle(manifest),
         "settings": manifest.settings,
         "created": manifest.created,
         "versions": manifest.versions,
     }
+
+
+def _needle(manifest: Manifest) -> Message | None:
+    needle = manifest.needle
+    if needle is None:
+        return None
+    return {"key": needle.key, "answer": needle.answer, "correct": needle.correct}
 
 
 def patterns_of(trace: Trace) -> IntArray:

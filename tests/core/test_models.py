@@ -184,6 +184,7 @@ def test_background_loading_says_what_went_wrong(fresh, tmp_path):
 def test_the_embedded_model_is_the_one_described(smollm2):
     config = smollm2.model.config
     assert config.num_hidden_layers == embedded.NUM_LAYERS == 30
+    assert config.max_position_embeddings == embedded.NUM_POSITIONS == 8192
     assert (config.num_attention_heads, config.num_key_value_heads) == (9, 3)
     assert str(smollm2.model.dtype) == "torch.float32"
     assert models.load("smollm2-135m") is smollm2
