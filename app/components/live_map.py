@@ -38,7 +38,7 @@ def live_map(snapshot: Callable[[str], Message | None] | None = None, **options:
     options
         Anything else that ``gr.HTML`` takes, such as ``elem_id``.
     """
-    functions = [] if snapshot is None else [_named("snapshot", snapshot)]
+    functions = [] if snapshot is None else [named("snapshot", snapshot)]
     return module_html(
         "instrument.js", options=f"{{ onGap: {_ask('snapshot')} }}", functions=functions, **options
     )
@@ -81,9 +81,9 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
         value=as_text(kept[0].snapshot()) if kept else None,
         options=mount_options,
         functions=[
-            _named("snapshot", runs.snapshot),
-            _named("open_file", open_file),
-            _named("export_run", export_run),
+            named("snapshot", runs.snapshot),
+            named("open_file", open_file),
+            named("export_run", export_run),
         ],
         **options,
     )
@@ -94,7 +94,7 @@ def _ask(name: str) -> str:
     return _ASK.replace("NAME", name)
 
 
-def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The function under the name by which the browser calls it."""
 
     def named(given: Any) -> Any:

@@ -44,6 +44,15 @@ def reading_figures(cells: Sequence[Row]) -> list[Figure]:
     return [*found, *_by_budget(cells)]
 
 
+def legend(cells: Sequence[Row]) -> list[Figure]:
+    """Names of the lines with the number of their colour and their dash, for all figures."""
+    return [
+        {"name": name_of(cell), "series": series, "dash": dash}
+        for cell, series, dash in _styled(cells)
+        if cell["stretches"]
+    ]
+
+
 def endless_figures(cells: Sequence[Row]) -> list[Figure]:
     """Perplexity, memory and time per token, by stretch."""
     return [

@@ -9,6 +9,7 @@ from typing import Any
 from app.evaluation.figures import (
     endless_figures,
     grouped,
+    legend,
     name_of,
     needle_figures,
     reading_figures,
@@ -63,6 +64,7 @@ def report(kept: Row) -> Message:
         "progress": None,
         "made": " ".join(filter(None, made)),
         "figures": figures if cells else [],
+        "legend": [] if kind == "needle" else legend(cells),
         "table": table,
         "cells": [_opened(cell) for cell in cells] if kind == "needle" else [],
         "notes": list(dict.fromkeys(notes)),

@@ -10,6 +10,7 @@ import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
 import { button, el, ordinal, throttled } from "./dom.js";
 import { eventsOf } from "./events.js";
+import { FactPanel } from "./fact.js";
 import { Figures } from "./figures.js";
 import { helpMenu, listen, listenForHelp } from "./keys.js";
 import { Legend } from "./legend.js";
@@ -111,11 +112,13 @@ class Instrument {
     const list = el("section", { className: "lc-compactions" }, el("h2"));
     const closeup = el("section", { className: "lc-closeup" });
     const token = el("section", { className: "lc-token-panel" });
+    const fact = el("section", { className: "lc-fact-panel" });
+    fact.setAttribute("aria-label", "The needle");
     this.element.classList.add("lc");
     this.resizing = watchRoom(this.element);
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
-      this.runs.caption, figures, toolbar, this.tour.card, stage, clock, readout,
+      this.runs.caption, fact, figures, toolbar, this.tour.card, stage, clock, readout,
       el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
@@ -127,6 +130,7 @@ class Instrument {
     this.words = new Words(words, store, view);
     this.compactions = new Compactions(list, store, view);
     this.closeup = new Closeup(closeup, store, view);
+    this.fact = new FactPanel(fact, store, view);
     this.token = new TokenPanel(token, store, view);
   }
 
@@ -217,6 +221,7 @@ class Instrument {
     this.remark.update();
     this.runs.update();
     this.tour.update();
+    this.fact.update();
     const { name, message } = store.state;
     const kept = this.runs.chip; // a recorded or opened run says so
     this.chip.dataset.state = kept ? "kept" : name;

@@ -24,7 +24,7 @@ export class Legend {
     const clock = view.mode === "when" ? [view.clock, store.steps] : view.slots ? [store.seen(view.clock)] : [];
     const key = [
       view.mode, view.axis, view.accumulated, store.layers, store.setup.reserve, store.setup.numSink, ...clock, frame?.step, queries,
-      compares, this.theme,
+      compares, Boolean(store.setup.fact), Boolean(store.setup.needle), this.theme,
     ].join("/");
     if (this.shown === key) return;
     this.shown = key;
@@ -34,6 +34,7 @@ export class Legend {
         ? "left of it: too old for a window of this budget"
         : "where a window of this budget begins"));
     }
+    if (store.setup.fact) parts.push(this.#item("fact", store.setup.needle ? "the needle" : "what is asked for at the end"));
     this.root.replaceChildren(...parts);
   }
 

@@ -10,7 +10,7 @@ import { compactionsCsv, download, fileName, picture } from "./save.js";
 import { decode } from "./store.js";
 import { Versus } from "./versus.js";
 
-const CHIPS = { recorded: "Recorded run", opened: "Opened run" };
+const CHIPS = { recorded: "Recorded run", opened: "Opened run", measured: "Measured run" };
 const SAVE_ON_SERVER = {
   npz: ["Trace", ".npz", "Everything about the run: opens here again, and in Python."],
   html: ["Page", ".html", "This instrument with this run in one file that needs no network."],
@@ -87,7 +87,7 @@ export class Runs {
   /** The day of a recorded or opened run, for the line that names model and policy. */
   get day() {
     const { created, origin } = this.instrument.store.setup;
-    return CHIPS[origin] && created ? `recorded ${day(created)}` : "";
+    return CHIPS[origin] && created ? `${origin === "measured" ? "measured" : "recorded"} ${day(created)}` : "";
   }
 
   update() {
