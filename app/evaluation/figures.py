@@ -178,7 +178,8 @@ def _lines(
             )
         )
     figure = go.Figure(traces)
-    figure.update_xaxes(title_text=x_title, rangemode="tozero", tickformat=",")
+    longest = max((cell["length"] for cell in cells), default=1)
+    figure.update_xaxes(title_text=x_title, range=[0, longest * 1.02], tickformat=",")
     figure.update_yaxes(title_text=axis, rangemode="normal" if log else "tozero")
     if log and values:
         ticks = log_ticks(min(values), max(values))

@@ -345,7 +345,7 @@ class Measurements:
         if found.cancel.is_set():
             found.say("stopped", found.reason or "Stopped. What is finished is kept.")
         else:
-            found.say("done", f"Done in {in_words(took)}.")
+            found.say("done", f"It took {in_words(took)}.")
 
     def _check(self, found: Measurement, took: float) -> None:
         """On a public Space: stop what nobody watches and what takes too long."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from lacache_core.evaluation.progress import Report
     from lacache_core.models import LoadedModel
 
+_CONTROLS = {"prompt": "own", "text": "own", "budget": "budgets"}
+"""Which control of the page a setting is, where it is called otherwise."""
 SPACE_LIMIT_BYTES = 256 * 10**6
 
 
@@ -149,17 +150,14 @@ def in_page_words(error: LaCacheError, request: Request | None = None) -> str:
     """An error's text, naming a control of the page where it names a setting."""
     if not isinstance(error, InvalidSettingError):
         return str(error)
-    names = {"prompt": "own", "text": "own", "chunk": "chunk", "budget": "budgets"}
-    name = names.get(error.field, error.field)
-    if name == "chunk" and request is not None and request.kind != "needle":
-        name = "read_chunk"
-    known = RunSettings.model_fields.get(name)
-    title = TITLES.get(name) or (known.title if known is not None else None) or name
-    if name == "own" and request is not None and not request.text.private:
-        title = "Text"
-    return str(InvalidSettingError(title, error.value, error.allowed))
 
+    def spelled(field: str) -> str:
+        name = _CONTROLS.get(field, field)
+        if name == "own" and request is not None and not request.text.private:
+            return TITLES["source"]
+        if name == "chunk" and request is not None and request.kind != "needle":
+            name = "read_chunk"
+        known = RunSettings.model_fields.get(name)
+        return TITLES.get(name) or (known.title if known is not None else None) or name
 
-def without_text(request: Request) -> Request:
-    """The same request as it may be kept: without what somebody wrote."""
-    return replace(request, text=replace(request.text, own=""))
+    return error.told(spelled)

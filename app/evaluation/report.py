@@ -52,7 +52,8 @@ def report(kept: Row) -> Message:
         figures = (reading_figures if kind == "perplexity" else endless_figures)(cells)
         figures = [figure for figure in figures if figure["spec"]["data"]]
         table = {"columns": _columns(_READING), "rows": [_reading_row(cell) for cell in cells]}
-        notes += [said for cell in cells if (said := _said(cell))]
+        over = kept["state"] in ("done", "stopped", "failed")
+        notes += [said for cell in cells if (said := _said(cell, over))]
     about = kept["about"]
     made = [about.get("text", ""), _machine(about)]
     return {
@@ -121,10 +122,10 @@ def _opened(cell: Row) -> Message:
     }
 
 
-def _said(cell: Row) -> str:
+def _said(cell: Row, over: bool) -> str:
     if cell["ended"]:
         return f"{cell['label']}: {cell['ended']}"
-    if not cell["complete"] and cell["stretches"]:
+    if over and not cell["complete"] and cell["stretches"]:
         return f"{name_of(cell)}: read {cell['tokens']:,} of {cell['length']:,} tokens."
     return ""
 

@@ -141,7 +141,7 @@ class MeasurementView {
     this.chip.dataset.state = { waiting: "loading" }[state.name] || state.name;
     this.chip.textContent = CHIPS[state.name];
     const { message } = state;
-    this.message.textContent = message.replace(/^(Done|Stopped)[:.]? ?/, "").replace(/^./, (c) => c.toUpperCase()) || (progress ? progress.what : "");
+    this.message.textContent = message.replace(/^Stopped\. /, "") || progress?.what || "";
     this.left.textContent = progress?.remaining || "";
     const going = !OVER.includes(state.name);
     this.bar.hidden = !going;
