@@ -11,6 +11,7 @@ BENCHMARKS = {
     "decode": "a decoding step under every cache, side by side",
     "prefill": "a long prompt in chunks under a budget, against one pass with a full cache",
     "memory": "memory and time a step while 20,000 tokens are written",
+    "tables": "Markdown tables from what the command line measured",
     "explore": "the Explore page in a real Chromium: how soon, how fast, what it costs",
 }
 
