@@ -26,7 +26,12 @@ def plotly_file() -> Path:
 
 
 def measurement(
-    kind: Kind, empty: list[str], measurements: Measurements, runs: Runs, **options: Any
+    kind: Kind,
+    beside: str,
+    empty: list[str],
+    measurements: Measurements,
+    runs: Runs,
+    **options: Any,
 ) -> gr.HTML:
     """The component.
 
@@ -34,6 +39,8 @@ def measurement(
     ----------
     kind
         Which measurement.
+    beside
+        ``elem_id`` of what says why settings are impossible.
     empty
         What stands there before anything was measured, a paragraph each.
     measurements, runs
@@ -63,6 +70,7 @@ def measurement(
     served = quote(plotly_file().as_posix())
     mount = f"""{{
       kind: {json.dumps(kind)},
+      beside: {json.dumps(beside)},
       empty: {json.dumps(empty)},
       plotly: base.replace(/[/]$/, '') + '/gradio_api/file={served}',
       look: (given) => server.look(given),

@@ -16,6 +16,8 @@ Row = Mapping[str, Any]
 Figure = dict[str, Any]
 _STEPS = (1, 1.5, 2, 3, 5, 7)
 _FEWEST_TICKS = 3
+_SERIES = ("full", "streaming_llm", "lacache", "sliding_window", "h2o", "tova", "snapkv", "random")
+"""Policies in the order of the style sheet's colours."""
 
 
 def name_of(cell: Row, budget: int | float | None = None) -> str:
@@ -303,17 +305,30 @@ def _layers(cell: Row) -> tuple[float | None, str]:
 
 
 def _styled(cells: Sequence[Row]) -> list[tuple[Row, int, str]]:
-    """Cells with the number of their policy and the dash of their budget."""
-    labels: list[str] = []
+    """Cells with the number of their colour, which a policy has everywhere, and the dash of their
+    budget; a policy with other settings takes a colour that is free.
+    """
+    series: dict[str, int] = {}
+    for cell in cells:
+        own = _SERIES.index(cell["policy"]) if cell["policy"] in _SERIES else 0
+        free = [k for k in range(len(_SERIES) + len(cells)) if k not in series.values()]
+        series.setdefault(cell["label"], own if own in free else _unused(free, cells))
     sizes = sorted({cell["budget"] for cell in cells if cell["budget"] is not None}, reverse=True)
     dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-    found = []
-    for cell in cells:
-        if cell["label"] not in labels:
-            labels.append(cell["label"])
-        k = sizes.index(cell["budget"]) if cell["budget"] is not None else 0
-        found.append((cell, labels.index(cell["label"]), dashes[k % len(dashes)]))
-    return found
+    return [
+        (
+            cell,
+            series[cell["label"]],
+            dashes[sizes.index(cell["budget"]) % len(dashes) if cell["budget"] is not None else 0],
+        )
+        for cell in cells
+    ]
+
+
+def _unused(free: Sequence[int], cells: Sequence[Row]) -> int:
+    """The first free colour that belongs to no policy here."""
+    taken = {_SERIES.index(c["policy"]) for c in cells if c["policy"] in _SERIES}
+    return next((k for k in free if k not in taken), free[0])
 
 
 def _number(value: float | None) -> float | None:

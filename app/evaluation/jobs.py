@@ -273,42 +273,47 @@ class Measurements:
         self._complaints.append(sentence)
         LOG.warning(sentence)
 
-    def _keep(self, found: Measurement) -> None:
+    def _keep(self, found: Measurement, state: str = "running", message: str = "") -> None:
+        kept = {**found.kept(), "state": state, "message": message}
         try:
-            self.store.put(STORED, {"id": found.id}, finite(found.kept()))
+            self.store.put(STORED, {"id": found.id}, finite(kept))
         except StoreUnavailableError as error:
             if str(error) not in found.notes:
                 found.notes.append(str(error))
 
     def _work(self, found: Measurement) -> None:
-        """All of one measurement, in its thread."""
+        """All of one measurement, in its thread; it is over when all of it is kept."""
         try:
-            while not self._turn.acquire(timeout=0.2):
-                self._check(found, 0.0)
-                if found.cancel.is_set():
-                    found.say("stopped", "Stopped before it began.")
-                    return
-            try:
-                self._measure(found)
-            finally:
-                self._turn.release()
+            ending = self._in_turn(found)
         except LaCacheError as error:
-            found.say("failed", in_page_words(error, found.request))
+            ending = "failed", in_page_words(error, found.request)
         except Exception as error:  # the user gets one sentence, the log the rest
             LOG.exception("a measurement failed")
-            found.say("failed", describe_problem(error))
-        finally:
+            ending = "failed", describe_problem(error)
+        try:
             if found.cells:
-                self._keep(found)
+                self._keep(found, *ending)
+        finally:
+            found.say(*ending)
 
-    def _measure(self, found: Measurement) -> None:
+    def _in_turn(self, found: Measurement) -> tuple[str, str]:
+        """Wait for others to end, then measure; state and message at the end."""
+        while not self._turn.acquire(timeout=0.2):
+            self._check(found, 0.0)
+            if found.cancel.is_set():
+                return "stopped", "Stopped before it began."
+        try:
+            return self._measure(found)
+        finally:
+            self._turn.release()
+
+    def _measure(self, found: Measurement) -> tuple[str, str]:
         model = default_model_id()
         for message in loading(model, found.cancel, "measurement"):
             found.say("loading", message["state"]["message"])
             self._check(found, 0.0)
         if found.cancel.is_set():
-            found.say("stopped", "Stopped before the model was loaded.")
-            return
+            return "stopped", "Stopped before the model was loaded."
         started = time.monotonic()
         found.say("running", "")
         speed: list[float] = []
@@ -343,9 +348,8 @@ class Measurements:
         if speed and took > 3:
             keep_speed(found.request, speed[0], self.store)
         if found.cancel.is_set():
-            found.say("stopped", found.reason or "Stopped. What is finished is kept.")
-        else:
-            found.say("done", f"It took {in_words(took)}.")
+            return "stopped", found.reason or "Stopped. What is finished is kept."
+        return "done", f"It took {in_words(took)}."
 
     def _check(self, found: Measurement, took: float) -> None:
         """On a public Space: stop what nobody watches and what takes too long."""

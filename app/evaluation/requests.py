@@ -5,9 +5,12 @@ From the loose values of controls to the same contenders and grids that the comm
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from lacache_core.errors import InvalidSettingError
@@ -47,6 +50,7 @@ MOST_CELLS = 600
 MOST_TOKENS = 1_000_000
 MOST_TOKENS_TO_PREDICT = 100_000
 FEWEST_CHARACTERS = 2
+_DATASET = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]*){0,2}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,11 @@ class Request:
         if self.kind == "needle":
             lengths = ", ".join(f"{n:,}" for n in self.grid.lengths)
             each = f"{self.grid.seeds} prompt{'s' * (self.grid.seeds > 1)} a cell"
-            return f"{self.grid.task.name}, lengths {lengths}, {each}"
+            hidden = {"passkey": "Pass key", "word": "Secret word"}[self.grid.task.name]
+            return f"{hidden}, lengths {lengths}, {each}"
         step = "" if self.read_chunk == 1 else f", {self.read_chunk} at a time"
-        return f"{self.text}, {self.tokens:,} tokens{step}"
+        said = str(self.text)
+        return f"{said[:1].upper()}{said[1:]}, {self.tokens:,} tokens{step}"
 
 
 def request_of(kind: Kind, values: Mapping[str, Any]) -> Request:
@@ -294,7 +300,12 @@ def _text(values: Mapping[str, Any]) -> Text:
         if not isinstance(dataset, str) or not dataset.strip():
             wanted = "a name like Salesforce/wikitext:wikitext-2-raw-v1"
             raise InvalidSettingError(TITLES["dataset"], dataset or "", wanted)
-        return Text("hub", dataset=dataset.strip()[:200])
+        name = dataset.strip()
+        folder = name.partition(":")[0]
+        if not _DATASET.fullmatch(name) or (os.environ.get("SPACE_ID") and Path(folder).exists()):
+            wanted = "owner/name, or owner/name:configuration:split"
+            raise InvalidSettingError(TITLES["dataset"], name, wanted)
+        return Text("hub", dataset=name)
     return Text("essay" if source == "essay" else "manual")
 
 

@@ -101,7 +101,9 @@ def _measuring(kind: Kind) -> None:
                 elem_classes="lx-command",
             )
         with gr.Column(scale=1, min_width=320, elem_classes="lx-results"):
-            view = measurement(kind, _ABOUT[kind], MEASUREMENTS, RUNS, elem_id=f"measured-{kind}")
+            view = measurement(
+                kind, f"check-{kind}", _ABOUT[kind], MEASUREMENTS, RUNS, elem_id=f"measured-{kind}"
+            )
 
     names, components = list(inputs), list(inputs.values())
 

@@ -90,10 +90,10 @@ export class FactPanel {
     const mean = shares.reduce((sum, s) => sum + s, 0) / shares.length;
     const parts = [
       whole ? `${whole} held all of it` : "",
-      whole + none < shares.length ? `${shares.length - whole - none} a part of it` : "",
-      none ? `${none} nothing of it` : "",
+      whole + none < shares.length ? `${shares.length - whole - none} held a part of it` : "",
+      none ? `${none} held nothing of it` : "",
     ].filter(Boolean);
-    this.held.textContent = `When the question had been read, of ${counted(shares.length, "layer")} ${parts.join(", ")}; `
+    this.held.textContent = `When the question had been read, of ${counted(shares.length, "layer")}: ${parts.join(", ")}; `
       + `on average ${mean ? percent(mean) : "0 %"} of the needle's ${counted(fact[1] - fact[0] + 1, "token")} (marked on the map).`;
     this.layers.replaceChildren(...shares.map((share, layer) => {
       const node = el("i", { title: `Layer ${layer + 1}: ${Math.round(share * 100)} % of the needle` });

@@ -98,6 +98,7 @@ class MeasurementView {
   receive({ follow }) {
     if (!follow) return;
     if (this.id && this.state && !OVER.includes(this.state.name)) this.stop();
+    this.unsaid?.();
     this.#remember(follow);
     this.follow(follow);
     if (this.element.getBoundingClientRect().top > innerHeight * 0.7) this.element.scrollIntoView({ block: "start" });
@@ -144,10 +145,25 @@ class MeasurementView {
     this.message.textContent = message.replace(/^Stopped\. /, "") || progress?.what || "";
     this.left.textContent = progress?.remaining || "";
     const going = !OVER.includes(state.name);
+    if (state.name === "failed") this.#besideControls(message);
     this.bar.hidden = !going;
     const share = Math.round(100 * (progress?.fraction || 0));
     this.fill.style.width = `${share}%`;
     this.bar.setAttribute("aria-valuenow", String(share));
+  }
+
+  /** Said beside the settings too, until they say something else. */
+  #besideControls(text) {
+    const box = document.getElementById(this.options.beside);
+    if (!box) return;
+    const said = el("p", { className: "lx-bad", textContent: text });
+    box.append(said);
+    const observer = new MutationObserver(() => {
+      observer.disconnect();
+      said.remove();
+    });
+    setTimeout(() => observer.observe(box, { childList: true, subtree: true, characterData: true }));
+    this.unsaid = () => said.remove();
   }
 
   #show(found) {
@@ -167,7 +183,7 @@ class MeasurementView {
       this.mapBox.hidden = true;
       this.said.textContent = "";
     }
-    this.title.textContent = some ? found.title.charAt(0).toUpperCase() + found.title.slice(1) : "";
+    this.title.textContent = some ? found.title : "";
     this.made.textContent = some ? found.made : "";
     this.notes.replaceChildren(...found.notes.map((text) => el("li", { textContent: text })));
     this.notes.hidden = !found.notes.length;

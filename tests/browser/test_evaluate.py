@@ -21,6 +21,7 @@ def address(smollm2, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(MEASUREMENTS, "_folder", tmp_path_factory.mktemp("results"))
     patch.setattr(MEASUREMENTS, "_store", None)
+    patch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")  # nobody answers there
     with serving() as url:
         yield url
     patch.undo()
@@ -184,6 +185,15 @@ def test_what_is_impossible_is_said_beside_run_and_nothing_is_lost(evaluate):
     page.wait_for_function(
         "() => document.querySelector('#perplexity-own textarea').value.includes('Words of mine')"
     )
+    # What is found out only later is said beside the controls too.
+    page.click("#perplexity-source input")
+    page.get_by_role("option", name="A data set of the Hugging Face Hub").click()
+    page.wait_for_selector("#perplexity-dataset textarea, #perplexity-dataset input")
+    page.wait_for_timeout(500)
+    page.click("#run-perplexity")
+    wait_over(page, "perplexity", 60)
+    assert chip(page, "perplexity") == "Not possible"
+    assert "The data set 'Salesforce/wikitext" in said.inner_text()
 
 
 def test_stop_keeps_what_is_finished_and_lines_are_flat(evaluate):

@@ -30,11 +30,19 @@ def stretch(start, stop, perplexity, **more):
     }
 
 
-def reading(label="LaCache", budget=128, ended="", complete=True, perplexity=12.0, stretches=None):
+def reading(
+    label="LaCache",
+    budget=128,
+    ended="",
+    complete=True,
+    perplexity=12.0,
+    stretches=None,
+    policy="lacache",
+):
     if stretches is None:
         stretches = [stretch(1, 51, perplexity + 3), stretch(51, 101, perplexity)]
     return {
-        "policy": "lacache",
+        "policy": policy,
         "label": label,
         "budget": budget,
         "settings": {},
@@ -90,15 +98,23 @@ def test_lines_have_the_numbers_of_the_stretches():
 
 
 def test_budgets_of_a_policy_share_its_colour_and_make_a_curve():
-    cells = [reading("Full cache", None), reading(budget=128), reading(budget=256, perplexity=11.0)]
+    full = reading("Full cache", None, policy="full")
+    cells = [full, reading(budget=128), reading(budget=256, perplexity=11.0)]
     styles = legend(cells)
-    assert [s["series"] for s in styles] == [0, 1, 1]
+    assert [s["series"] for s in styles] == [0, 2, 2]
     assert styles[1]["dash"] != styles[2]["dash"]
     by_budget = reading_figures(cells)[2]
     curve, full = by_budget["spec"]["data"]
     assert (curve["x"], curve["y"]) == ([128, 256], [12.0, 11.0])
     assert full["x"] == [128, 256] and full["y"] == [12.0, 12.0]
     assert len(reading_figures(cells[:2])) == 2  # one budget is no curve
+
+
+def test_a_policy_has_its_colour_in_every_measurement_and_variants_have_others():
+    window = reading("StreamingLLM", policy="streaming_llm")
+    cells = [reading("LaCache, span 8"), reading("LaCache, span 15"), window]
+    assert [s["series"] for s in legend(cells)] == [2, 0, 1]
+    assert [s["series"] for s in legend(cells[::-1])] == [1, 2, 0]
 
 
 def test_names_and_answers_are_no_markup():

@@ -125,7 +125,7 @@ def test_what_a_process_did_not_end_is_said(measurements, finish, folder):
     assert kept["state"]["name"] == "stopped" and "cut off" in kept["state"]["message"]
 
 
-def test_one_measures_at_a_time_and_too_many_are_refused(measurements, monkeypatch):
+def test_one_measures_at_a_time_and_too_many_are_refused(measurements, finish, monkeypatch):
     monkeypatch.setattr(jobs, "MOST_UNFINISHED", 2)
     first, second = measurements.start(LONG), measurements.start(READ)
     time.sleep(0.3)
@@ -133,11 +133,10 @@ def test_one_measures_at_a_time_and_too_many_are_refused(measurements, monkeypat
     with pytest.raises(LaCacheError, match="again in a few minutes"):
         measurements.start(READ)
     measurements.stop(second.id)
-    measurements.stop(first.id)
-    until = time.monotonic() + 60
-    while not (first.over and second.over) and time.monotonic() < until:
-        time.sleep(0.02)
+    finish(second)
     assert second.message == "Stopped before it began."
+    measurements.stop(first.id)
+    assert finish(first)["state"]["name"] == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +236,7 @@ def test_earlier_measurements_of_this_machine(measurements, finish):
     finish(measurements.start(ASK))
     listed = measurements.earlier("perplexity", [])["found"]
     assert [one["id"] for one in listed] == [found["id"]]
-    assert listed[0]["title"] == "the essay on memory, 60 tokens"
+    assert listed[0]["title"] == "The essay on memory, 60 tokens"
     assert measurements.earlier("nothing", [])["found"] == []
 
 

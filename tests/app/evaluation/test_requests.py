@@ -104,6 +104,8 @@ def test_the_command_asks_for_the_same(kind, values):
         ("perplexity", {"source": "own", "own": "  "}, "Your text"),
         ("perplexity", {"source": "own", "own": "x" * 400_001}, "400,001 characters"),
         ("perplexity", {"source": "hub", "dataset": " "}, "Data set"),
+        ("perplexity", {"source": "hub", "dataset": "/etc/ssl"}, "Data set = '/etc/ssl'"),
+        ("perplexity", {"source": "hub", "dataset": "../up/here"}, "Data set"),
         ("perplexity", {"source": "elsewhere"}, "Text = 'elsewhere'"),
         ("endless", {"tokens": 1}, "Tokens = 1"),
         ("needle", {"lengths": []}, "Lengths"),
@@ -142,4 +144,14 @@ def test_a_variant_is_spelled_as_the_command_line_does():
 def test_what_a_line_says_of_a_request_has_no_text_in_it():
     request = request_of("perplexity", {**READ, "source": "own", "own": "my secret words"})
     assert "secret" not in request.about + command(request)
-    assert "your own text, 300 tokens" in request.about
+    assert "Your own text, 300 tokens" in request.about
+
+
+def test_a_public_space_reads_no_folder_as_a_data_set(monkeypatch, tmp_path):
+    (tmp_path / "some" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    values = {**READ, "source": "hub", "dataset": "some/folder"}
+    assert request_of("perplexity", values).text.dataset == "some/folder"
+    monkeypatch.setenv("SPACE_ID", "somebody/space")
+    with pytest.raises(InvalidSettingError, match="Data set"):
+        request_of("perplexity", values)
