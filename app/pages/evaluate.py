@@ -74,11 +74,11 @@ def evaluate(demo: gr.Blocks) -> None:
     with gr.Tabs(elem_classes="lx-tabs"):
         for kind in KINDS:
             with gr.Tab(_TABS[kind], id=kind):
-                _measuring(kind)
+                _measuring(demo, kind)
     _findings()
 
 
-def _measuring(kind: Kind) -> None:
+def _measuring(demo: gr.Blocks, kind: Kind) -> None:
     """One tab: settings and what to press on the left, what comes out on the right."""
     with gr.Row(elem_classes="lx-page lx-evaluate"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
@@ -122,6 +122,7 @@ def _measuring(kind: Kind) -> None:
     # A long text is looked at when somebody has done with it, not at every letter.
     events = [c.blur if name == "own" else c.change for name, c in inputs.items()]
     gr.on(events, check, components, [said, same], trigger_mode="always_last", **quiet)
+    demo.load(check, components, [said, same], **quiet)  # as fast as this machine was before
     run.click(start, components, [view, said], **quiet)
     stop.click(None, None, None, js=_STOP.replace("KIND", kind), api_visibility="private")
 

@@ -78,7 +78,7 @@ export class FactPanel {
   update() {
     const { store, root } = this;
     const { needle, fact } = store.setup;
-    root.hidden = !needle || !fact || !store.steps;
+    root.hidden = !needle || !fact || store.length < store.setup.promptTokens; // not asked yet
     if (root.hidden || this.run === store.run) return;
     this.run = store.run;
     root.dataset.right = String(needle.correct);

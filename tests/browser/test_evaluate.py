@@ -196,6 +196,26 @@ def test_what_is_impossible_is_said_beside_run_and_nothing_is_lost(evaluate):
     assert "The data set 'Salesforce/wikitext" in said.inner_text()
 
 
+def test_a_variant_is_built_with_the_controls_of_its_policy(evaluate):
+    page = evaluate("perplexity")
+    page.locator("#measured-perplexity").locator("xpath=ancestor::*[@role='tabpanel']").get_by_role(
+        "button", name="Build a variant"
+    ).click()
+    number(page, "perplexity-own-span", 8)
+    number(page, "perplexity-own-overlap", 4)
+    assert page.locator("#perplexity-own-window").is_hidden()  # SnapKV's
+    page.wait_for_timeout(500)
+    page.click("#perplexity-add")
+    page.wait_for_function(
+        """() => document.querySelector('#command-perplexity textarea').value
+          .includes('--policy lacache:span=8,overlap=4')"""
+    )
+    page.click("#perplexity-add")
+    page.wait_for_function(
+        "() => document.querySelector('#perplexity-add-said').innerText.includes('already')"
+    )
+
+
 def test_stop_keeps_what_is_finished_and_lines_are_flat(evaluate):
     page = evaluate("endless")
     policies(page, "endless", "LaCache", "StreamingLLM")
