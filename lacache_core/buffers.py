@@ -2,10 +2,13 @@
 
 Knows plans and rotations; knows nothing of models, policies or transformers' cache interface.
 
-Where a key stands. Entry ``j`` stands at position ``base + j``. With *index* positions the base is
-always 0; with *absolute* ones it is the number of entries that are gone. A compaction therefore
-turns what lies right of it back (index), or what lies left of it on (absolute). Scores depend on
-differences alone and come out the same.
+Where a key stands. Entry ``j`` stands at position ``base + j``. With *absolute* positions the base
+is the number of entries that are gone, so a compaction turns what lies left of it on. With *index*
+positions the base is ours to choose, so it turns what lies right of it back or what lies left of it
+on, whichever is less. Scores depend on differences alone and come out the same.
+
+Where an entry lies. Entry ``j`` lies in slot ``origin + j``. A compaction closes its gap from the
+side where less has to move; when the slots on the right are used up, all of it moves back.
 
 How keys stay exact. Turning a 16-bit key again and again drifts (0.5 % after 10 turns, 5 % after
 200). In 16 bits the key as it arrived is therefore kept beside the turned one, with the position it
@@ -61,11 +64,13 @@ _STILL = _Moves(0, torch.empty(0))
 class BulkArrival:
     """One step's compaction of more tokens than the buffers hold, ready for every layer.
 
-    ``index`` is ``int64[P, n]``, the entry that each place is filled from; ``cos_sin`` turn each.
+    ``index`` is ``int64[P, n]``, the entry that each place is filled from; ``cos_sin`` turn each;
+    ``slots`` are those of the entries that were held.
     """
 
     index: torch.Tensor
     cos_sin: CosSin
+    slots: slice
 
 
 class KVBuffers:
@@ -81,6 +86,8 @@ class KVBuffers:
         ``int32[L]``: the pattern that each layer follows; ``int32[L, H]`` where heads differ.
     limit
         The most entries that will be asked for; None when there is no limit.
+    spare
+        Slots beyond those, so that gaps can be closed from the left for a while.
     """
 
     def __init__(
@@ -90,9 +97,11 @@ class KVBuffers:
         rotary: Rotary,
         row_of_layer: IntArray,
         limit: int | None,
+        spare: int = 0,
     ) -> None:
         self.rotary = rotary
-        self.limit = limit
+        self.limit, self.spare = limit, spare
+        self.origin = 0
         # [L, 1] where the heads of a layer follow one pattern, otherwise [L, H].
         rows = row_of_layer.astype(np.int64).reshape(len(row_of_layer), -1)
         self._rows = torch.from_numpy(rows).to(keys.device)
@@ -132,28 +141,44 @@ class KVBuffers:
 
     def reserve(self, entries: int, held: int) -> None:
         """Make room for ``entries``, keeping the first ``held``; grows by doubling."""
+        if self.origin + entries <= self.capacity:
+            return
         if entries <= self.capacity:
+            self._move_back(held)
             return
         wanted = max(entries, 2 * self.capacity, 64)
         if self.limit is not None:
-            wanted = max(entries, min(wanted, self.limit))
+            wanted = max(entries, min(wanted, self.limit + self.spare))
         self._resize(wanted, held)
 
     def shrink(self, entries: int, held: int) -> None:
         """Give back the room beyond ``entries``, keeping the first ``held``."""
-        if entries < self.capacity:
-            self._resize(entries, held)
+        if entries + self.spare < self.capacity:
+            self._resize(entries + self.spare, held)
+
+    def entries(self, part: torch.Tensor, stop: int, layers: Any = slice(None)) -> torch.Tensor:
+        """The first ``stop`` entries of one of the ``parts``, of some layers or of one."""
+        return part[layers, :, :, self.origin : self.origin + stop]
+
+    def _move_back(self, held: int) -> None:
+        """All entries to the first slots."""
+        for layers in self._portions(held):
+            for part in self.parts():
+                source, target = self.entries(part, held, layers), part[layers, :, :, :held]
+                self._turn(source, target, None, layers)
+        self.origin = 0
 
     def _resize(self, wanted: int, held: int) -> None:
         for name in ("keys", "values", "arrived_keys"):
             old = getattr(self, name)
             if old is not None:
                 new = self._empty(old, wanted)
-                new[:, :, :, :held] = old[:, :, :, :held]
+                new[:, :, :, :held] = self.entries(old, held)
                 setattr(self, name, new)
         arrived = np.zeros((self.arrived_at.shape[0], wanted), dtype=np.int64)
         arrived[:, :held] = self.arrived_at[:, :held]
         self.arrived_at = arrived
+        self.origin = 0
 
     def select_batch(self, rows: torch.Tensor) -> None:
         """Keep the given rows of the batch, in that order (beam search)."""
@@ -169,45 +194,70 @@ class KVBuffers:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write a layer's arriving states behind its ``held`` entries; returns all of them."""
         stop = held + keys.shape[-2]
-        self.keys[layer, :, :, held:stop] = keys
-        self.values[layer, :, :, held:stop] = values
+        all_keys = self.entries(self.keys, stop, layer)
+        all_values = self.entries(self.values, stop, layer)
+        all_keys[:, :, held:] = keys
+        all_values[:, :, held:] = values
         if self.arrived_keys is not None:
-            self.arrived_keys[layer, :, :, held:stop] = keys
+            self.entries(self.arrived_keys, stop, layer)[:, :, held:] = keys
             self.arrived_at[:, held:stop] = np.arange(base + held, base + stop)
-        return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
+        return all_keys, all_values
 
     def compact(self, plan: CompactionPlan, base_before: int, base_after: int) -> None:
         """Carry out a plan on what lies in the buffers."""
         start, middle, after = plan.start, plan.start + plan.kept.shape[1], plan.length_after
         shift = base_after - base_before  # of what lies before the compacted range
         moves = self._moves_of(plan, shift)
-        # Keys that are kept as they arrived are turned from there, those that stand elsewhere now:
-        # with index positions behind the compacted range, with absolute ones before it.
+        # Keys that are kept as they arrived are turned from there, those that stand elsewhere now.
         again = slice(0, middle) if shift else slice(start, after)
         turn_again = self._arrivals_moved(plan, base_after, again)
         turns = moves if self.arrived_keys is None else _STILL
+        origin = self.origin
+        lead = plan.freed if from_left(plan) else 0  # slots by which the beginning moves on
+        old = slice(origin, origin + plan.length)
+        new = slice(origin + lead, origin + lead + after)
         # 1. The compacted range, before anything moves over it.
         for layers in self._portions(middle - start):
             index = moves.index[self._rows[layers]]
             for part in self.parts():
-                mine = part[layers]
-                kept, angles = mine.gather(3, _like(index, mine)), turns.kept
+                source, target = part[layers, :, :, old], part[layers, :, :, new]
+                kept, angles = source.gather(3, _like(index, source)), turns.kept
                 angles = angles if part is self.keys else None
-                self._turn(kept, mine[:, :, :, start:middle], angles, layers)
-        # 2. What lies around it.
-        for layers in self._portions(max(start if shift else 0, after - middle)):
-            if turns.before is not None:
-                before = self.keys[layers, :, :, :start]
-                self._turn(before, before, turns.before, layers)
+                self._turn(kept, target[:, :, :, start:middle], angles, layers)
+        # 2. What lies before it or behind it, unless it stays as it is.
+        for layers in self._portions(
+            max(start if lead or shift else 0, 0 if lead else after - middle)
+        ):
             for part in self.parts():
-                behind, target = (
-                    part[layers, :, :, plan.stop : plan.length],
-                    part[layers, :, :, middle:after],
-                )
-                self._turn(behind, target, turns.behind if part is self.keys else None, layers)
-            if self.arrived_keys is not None:
-                source, target = self.arrived_keys[layers], self.keys[layers]
-                self._turn(source[:, :, :, again], target[:, :, :, again], turn_again, layers)
+                source, target = part[layers, :, :, old], part[layers, :, :, new]
+                before, behind = (turns.before, turns.behind) if part is self.keys else (None, None)
+                if lead or before is not None:
+                    self._turn(source[:, :, :, :start], target[:, :, :, :start], before, layers)
+                if not lead or behind is not None:
+                    rest = source[:, :, :, plan.stop :]
+                    self._turn(rest, target[:, :, :, middle:], behind, layers)
+        self.origin += lead
+        if self.arrived_keys is not None:
+            self._turn_arrived(after, again, turn_again)
+
+    def rebase(self, held: int, base_before: int) -> None:
+        """Turn all keys so that entry 0 stands at position 0."""
+        if self.arrived_keys is not None:
+            delta = np.arange(held) - self.arrived_at[:, :held]
+            self._turn_arrived(held, slice(0, held), self._angles(delta))
+            return
+        angles = self._angles(np.array([[-base_before]]))
+        for layers in self._portions(held):
+            keys = self.entries(self.keys, held, layers)
+            self._turn(keys, keys, angles, layers)
+
+    def _turn_arrived(self, held: int, again: slice, angles: CosSin | None) -> None:
+        """Turn some entries from the keys as they arrived."""
+        assert self.arrived_keys is not None
+        for layers in self._portions(again.stop - again.start):
+            source = self.entries(self.arrived_keys, held, layers)[:, :, :, again]
+            target = self.entries(self.keys, held, layers)[:, :, :, again]
+            self._turn(source, target, angles, layers)
 
     def _moves_of(self, plan: CompactionPlan, shift: int) -> _Moves:
         """What carrying the plan out takes; uploaded once, since plans repeat."""
@@ -247,26 +297,22 @@ class KVBuffers:
         stood = np.take_along_axis(stood, index, axis=1)
         delta = np.arange(plan.length_after) + base_after - stood
         self.arrived_at[:, : plan.length_after] = stood
+        origin, self.origin = self.origin, 0  # what is kept fills the first slots
         angles = self.rotary.cos_sin(self._numbers(delta))
-        return BulkArrival(self._numbers(index), angles)
+        return BulkArrival(self._numbers(index), angles, slice(origin, origin + held))
 
     def append_bulk(
-        self,
-        layer: int,
-        held: int,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        bulk: BulkArrival,
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor, bulk: BulkArrival
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store of one layer what the plan keeps; returns everything, for this step's attention."""
-        all_keys = torch.cat([self.keys[layer, :, :, :held], keys], dim=-2)
-        all_values = torch.cat([self.values[layer, :, :, :held], values], dim=-2)
+        all_keys = torch.cat([self.keys[layer, :, :, bulk.slots], keys], dim=-2)
+        all_values = torch.cat([self.values[layer, :, :, bulk.slots], values], dim=-2)
         row = self._first_row[layer]  # heads that differ are compacted in place
         index, (cos, sin) = bulk.index[row], bulk.cos_sin
         after = index.shape[0]
         source = all_keys
         if self.arrived_keys is not None:
-            source = torch.cat([self.arrived_keys[layer, :, :, :held], keys], dim=-2)
+            source = torch.cat([self.arrived_keys[layer, :, :, bulk.slots], keys], dim=-2)
         chosen = source.index_select(2, index)
         if self.arrived_keys is not None:
             self.arrived_keys[layer, :, :, :after] = chosen
@@ -343,6 +389,11 @@ def _shared(one: torch.Tensor, other: torch.Tensor) -> bool:
 def _entry_bytes(part: torch.Tensor) -> int:
     layers, _, heads, _, width = part.shape
     return layers * heads * width * part.element_size()
+
+
+def from_left(plan: CompactionPlan) -> bool:
+    """Whether less lies before the compacted range than behind it."""
+    return plan.start < plan.length - plan.stop
 
 
 def _like(index: torch.Tensor, part: torch.Tensor) -> torch.Tensor:

@@ -78,7 +78,7 @@ class _LadderLayer(CacheLayerMixin):
         if buffers is None:
             return None
         part: torch.Tensor = getattr(buffers, name)
-        return part[self._index, :, :, : self._contents.held]
+        return buffers.entries(part, self._contents.held, self._index)
 
 
 class LadderCache(Cache):
@@ -95,7 +95,8 @@ class LadderCache(Cache):
         ``"absolute"``: the caller numbers tokens from the start of the text, as ``generate`` does;
         right for texts of up to about a hundred thousand tokens, beyond which float32 angles of
         the model itself lose precision. ``"index"``: the caller passes ``position_ids`` that
-        continue ``next_position``; bounded, right for endless texts. Both give the same scores.
+        continue ``next_position``; bounded, right for endless texts, and faster, since the cache
+        may choose which keys it turns. Both give the same scores.
 
     Raises
     ------
@@ -135,7 +136,9 @@ class LadderCache(Cache):
         self.policy = as_policy(policy)
         rotary = rotary_of(model)
         planner = self.policy.bind(rotary.num_layers, _kv_heads(model))
-        self._contents = Contents(planner, rotary, absolute=positions == "absolute")
+        text = model.config.get_text_config(decoder=True)
+        most = int(getattr(text, "max_position_embeddings", 0) or 0)
+        self._contents = Contents(planner, rotary, positions == "absolute", most)
         super().__init__(layers=[_LadderLayer(self._contents, i) for i in range(rotary.num_layers)])
         self.decoder: ref[torch.nn.Module] = ref(_guard(model))
 

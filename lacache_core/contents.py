@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lacache_core.attention import AttentionTally
-from lacache_core.buffers import BulkArrival, KVBuffers
+from lacache_core.buffers import BulkArrival, KVBuffers, from_left
 from lacache_core.errors import UnsupportedOperationError
 from lacache_core.plan import CompactionPlan, GroupCompaction
 from lacache_core.policies import Arrival, AttentionNeed, Planner
@@ -28,14 +28,21 @@ class Contents:
     soon as the cache is let go, not when the garbage collector comes by.
     """
 
-    def __init__(self, planner: Planner, rotary: Rotary, absolute: bool) -> None:
+    def __init__(
+        self, planner: Planner, rotary: Rotary, absolute: bool, max_positions: int
+    ) -> None:
         self.planner, self.rotary, self.absolute = planner, rotary, absolute
+        # How far index positions may move on before all of them are turned back: as far as a cache
+        # is long, where the model has so many positions to spare.
+        capacity = 0 if planner.capacity is None else planner.capacity
+        spare = 0 if absolute else max(0, max_positions - capacity) // 2
+        self.most_base = min(capacity, spare)
         self.buffers: KVBuffers | None = None
         self.tally = AttentionTally(planner.num_layers)
         self.clear()
 
     def clear(self) -> None:
-        self.held = self.seen = self.prompt = 0
+        self.held = self.seen = self.prompt = self.free_base = 0
         self.cursor = self.planner.cursor
         self.text = np.empty((self.planner.num_patterns, 0), dtype=np.int32)
         self.dropped = np.empty((self.planner.num_patterns, 0), dtype=np.int32)
@@ -52,7 +59,7 @@ class Contents:
     @property
     def base(self) -> int:
         """Position of entry 0."""
-        return self.seen - self.held if self.absolute else 0
+        return self.seen - self.held if self.absolute else self.free_base
 
     def settle(self) -> None:
         """Carry out the plan that is due, if any."""
@@ -60,10 +67,15 @@ class Contents:
             self._decide(self.undecided)
         plan, self.due = self.due, None
         if plan is not None and self.buffers is not None:
-            base = self.base
             with timed("compaction"):
+                base = self.base
                 self._account(plan)
+                if from_left(plan) and self.most_base:
+                    self.free_base += plan.freed
                 self.buffers.compact(plan, base, self.base)
+                if self.free_base > self.most_base:
+                    self.buffers.rebase(self.held, self.free_base)
+                    self.free_base = 0
             if self.planner.holds_prompt and self.planner.capacity is not None:
                 self.buffers.shrink(self.planner.capacity + 1, self.held)
 
@@ -114,7 +126,7 @@ class Contents:
         if self.bulk is None:
             out = buffers.append(layer, self.held, self.base, keys, values)
         else:
-            out = buffers.append_bulk(layer, self.held, keys, values, self.bulk)
+            out = buffers.append_bulk(layer, keys, values, self.bulk)
         self.next_layer = layer + 1
         if self.next_layer == self.planner.num_layers:
             self._end_step()
@@ -144,7 +156,9 @@ class Contents:
         if self.buffers is None:
             capacity = None if self.planner.holds_prompt else self.planner.capacity
             limit = None if capacity is None else capacity + 1
-            self.buffers = KVBuffers(keys, values, self.rotary, self.planner.row_of_layer, limit)
+            spare = 0 if self.planner.capacity is None else max(8, self.planner.capacity // 16)
+            rows = self.planner.row_of_layer
+            self.buffers = KVBuffers(keys, values, self.rotary, rows, limit, spare)
         total, plan, limit = self.held + self.arriving, self.step_plan, self.buffers.limit
         in_place = plan is None or limit is None or total <= limit or self.planner.per_head
         self.buffers.reserve(total if in_place or plan is None else plan.length_after, self.held)
@@ -153,6 +167,7 @@ class Contents:
             base = self.base
             after = base + plan.freed if self.absolute else 0
             self.bulk = self.buffers.begin_bulk(plan, self.held, base, after)
+            self.free_base = 0
 
     def _listen(self, need: AttentionNeed, batch: int) -> None:
         """Get ready for the attention that the plan of this step will be made by."""
