@@ -298,6 +298,7 @@ class Instrument {
       l: () => clock.followOrHold(),
       m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
       x: () => this.switches.toggleAxis(),
+      h: () => view.slots && view.nextHead(),
       a: () => this.switches.toggleQueries(),
       Escape: () => view.lock(null),
     };

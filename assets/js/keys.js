@@ -14,6 +14,7 @@ const LIST = [
   ["L", "go to the last step, follow a run"],
   ["M", "change what the map shows"],
   ["X", "by text or by cache slot"],
+  ["H", "the next head's slots, where heads differ"],
   ["A", "attention: last query, all so far"],
   ["Esc", "unlock the cell"],
   ["?", "open or close this list"],

@@ -2,7 +2,7 @@
 // how many layers hold the token (by slot: which token stands there); at the side, entries held.
 
 import { count, pixelRatio } from "./dom.js";
-import { lowest } from "./moment.js";
+import { lowest } from "./arrays.js";
 
 export const MARGIN_TOP = 20, MARGIN = 34; // the upper margin's bars, in CSS pixels
 export const SIDE = 44; // room at the right, the side margin in it
@@ -60,10 +60,10 @@ export function sideMargin(g, { store, view, palette, plot }) {
   g.fillRect(x + SIDE_BAR, plot.y, whole(1), plot.height);
   for (let layer = 0; layer < store.layers; layer++) {
     g.fillStyle = layer === focused ? palette.focus : palette.peak;
-    const long = (lengths[store.rowOfLayer[layer]] / most) * SIDE_BAR;
+    const long = (lengths[store.rowOf(layer, view.head)] / most) * SIDE_BAR;
     g.fillRect(x, plot.y + layer * plot.row, long, thick);
   }
-  const numbers = focused === null ? lengths : [lengths[store.rowOfLayer[focused]]];
+  const numbers = focused === null ? lengths : [lengths[store.rowOf(focused, view.head)]];
   const low = Math.min(...numbers), high = Math.max(...numbers);
   g.textAlign = "left";
   g.textBaseline = "middle";
@@ -142,7 +142,7 @@ function bySlot(g, map) {
   const reached = rows.map((row, p) => map.xOf(lowest(row, lengths[p], start)));
   stroke(g, palette, () => {
     for (let layer = 0; layer < store.layers; layer++) {
-      const x = whole(reached[store.rowOfLayer[layer]]), y = plot.y + layer * plot.row;
+      const x = whole(reached[store.rowOf(layer, view.head)]), y = plot.y + layer * plot.row;
       g[layer ? "lineTo" : "moveTo"](x, y);
       g.lineTo(x, y + plot.row);
     }

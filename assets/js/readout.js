@@ -70,9 +70,13 @@ export class Readout {
     const parts = [["token", count(token)]];
     if (layer !== null) {
       const state = store.cell(layer, token, clock);
-      parts.push([`layer ${layer + 1}`, WORDS[state] + this.#since(state, layer, token)]);
-      const slot = store.moment.slot(store.rowOfLayer[layer], token, clock);
-      if (slot >= 0) parts.push(["slot", count(slot)]);
+      const holding = store.headsHolding(layer, token, clock);
+      const some = holding > 0 && store.heads > 1; // nothing of the layer's heads where they are alike
+      const held = some ? `held by ${holding} of ${counted(store.heads, "head")}` : WORDS[state];
+      parts.push([`layer ${layer + 1}`, held + this.#since(state, layer, token)]);
+      const head = store.heads > 1 ? `, head ${view.head + 1}` : "";
+      const slot = head && !view.slots ? -1 : store.moment.slot(store.rowOf(layer, view.head), token, clock);
+      if (slot >= 0) parts.push([`slot${head}`, count(slot)]);
     }
     const holders = store.holders(token, clock);
     parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
@@ -94,16 +98,18 @@ export class Readout {
     }
     const frame = store.frame(view.clock);
     if (!frame) return [];
-    const share = store.share(frame, layer, token);
+    const own = view.slots && store.heads > 1; // what is shown is one head's
+    const share = store.share(frame, layer, token, own ? view.head : null);
+    const whose = own ? `head ${view.head + 1}'s` : "the layer's";
     const when = frame.step === view.clock ? "" : ` at step ${count(frame.step + 1)}`;
-    return [["attention", share === null ? "none" : `${percent(share)} of the layer's${when}`]];
+    return [["attention", share === null ? "none" : `${percent(share)} of ${whose}${when}`]];
   }
 
   #since(state, layer, token) {
     if (state !== "dropped") return "";
     const { store } = this;
-    const gone = store.evictedAt[store.rowOfLayer[layer]][token];
-    return ` at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
+    const gone = store.goneAt[store.rowOfLayer[layer]][token];
+    return `${store.heads > 1 ? " by the last head" : ""} at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
   }
 
   text() {
@@ -114,11 +120,13 @@ export class Readout {
   }
 }
 
-/** One mark a layer: filled where the token is held. */
+/** One mark a layer: filled where the token is held, as far up as heads of the layer hold it. */
 export function layerDots(store, token, clock) {
-  const marks = store.rowOfLayer.map((row) => {
-    const held = token < store.length && store.held(row, token, clock);
-    return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+  const marks = Array.from({ length: store.layers }, (_, layer) => {
+    const held = store.headsHolding(layer, token, clock);
+    const mark = el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+    if (held && held < store.heads) mark.style.setProperty("--lc-share", `${(100 * held) / store.heads}%`);
+    return mark;
   });
   const dots = el("span", { className: "lc-dots" }, ...marks);
   dots.setAttribute("aria-hidden", "true");

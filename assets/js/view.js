@@ -4,7 +4,7 @@
 // A column is a token of the text or, by cache slot, a place in the cache, where another token stands
 // in every layer. A cell is always told by token and layer, so it means the same in both.
 
-import { lowest } from "./moment.js";
+import { lowest } from "./arrays.js";
 
 const FEWEST = 8; // tokens in sight at the closest zoom
 const ROOM = 1.25; // how far the map reaches beyond a run that still grows
@@ -16,6 +16,7 @@ export class View {
     this.mode = "state";
     this.axis = "text"; // or "slot"
     this.accumulated = false; // attention of all observed queries, not of the last one alone
+    this.chosenHead = 0; // whose slots are shown, where heads differ
     this.reset();
   }
 
@@ -152,18 +153,28 @@ export class View {
     this.changed("mode");
   }
 
+  /** The head whose slots are shown; 0 where the heads of a layer are alike. */
+  get head() {
+    return Math.min(this.chosenHead, this.store.heads - 1);
+  }
+
+  nextHead() {
+    this.chosenHead = (this.head + 1) % this.store.heads;
+    this.changed("mode");
+  }
+
   /** The column in which a layer has the token; -1 when it has none. */
   columnOf(token, layer) {
     const { store } = this;
     if (!this.slots) return token;
-    return token < store.length ? store.moment.slot(store.rowOfLayer[layer], token, this.clock) : -1;
+    return token < store.length ? store.moment.slot(store.rowOf(layer, this.head), token, this.clock) : -1;
   }
 
   /** The token that a layer has in the column; -1 when there is none. */
   tokenIn(column, layer) {
     const { store } = this;
     if (!this.slots) return column >= 0 && column < store.length ? column : -1;
-    const row = store.rowOfLayer[layer];
+    const row = store.rowOf(layer, this.head);
     const { rows, lengths } = store.moment.entries(this.clock);
     return column >= 0 && column < lengths[row] ? rows[row][column] : -1;
   }
@@ -218,13 +229,13 @@ export class View {
   /** The column of a token, or where it would stand in a layer that does not hold it. */
   #nearest(token, layer) {
     if (!this.slots) return token;
-    const row = this.store.rowOfLayer[layer];
+    const row = this.store.rowOf(layer, this.head);
     const { rows, lengths } = this.store.moment.entries(this.clock);
     return lowest(rows[row], lengths[row], token);
   }
 
   #tokenAtSlot(slot, layer) {
-    const row = this.store.rowOfLayer[layer];
+    const row = this.store.rowOf(layer, this.head);
     const { rows, lengths } = this.store.moment.entries(this.clock);
     return rows[row][Math.max(0, Math.min(lengths[row] - 1, slot))];
   }
