@@ -52,7 +52,7 @@ def control(name: str, prefix: str = "", **more: Any) -> Any:
         choices = [(policy.label, policy_name) for policy_name, policy in POLICIES.items()]
         return gr.Dropdown(choices, **{**about, "info": None, **more})
     if get_origin(kind) is not None:
-        return gr.Radio(list(get_args(kind)), **about | more)
+        return gr.Radio(**{"choices": list(get_args(kind)), **about, **more})
     if kind is bool:
         return gr.Checkbox(**about | more)
     if kind is str:

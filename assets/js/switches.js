@@ -18,7 +18,7 @@ export class Switches {
     this.axis = segments(AXES, "What a column is", (name) => view.setAxis(name));
     this.queries = segments(QUERIES, "Which queries", (name) => view.setAccumulated(name === "accumulated"));
     this.head = button("Head", "The heads of a layer hold different tokens: show the slots of the next one (H)", () => view.nextHead());
-    this.nodes = [this.axis, this.queries, this.head];
+    this.nodes = [this.axis, this.head, this.queries];
   }
 
   update() {

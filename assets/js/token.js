@@ -58,7 +58,8 @@ export class TokenPanel {
       ["id", count(store.ids[token])],
       ["text position", count(token)],
       ["loss", Number.isNaN(loss) ? "not known" : loss.toFixed(2)],
-      ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers${this.#headsInWords(token)}`],
+      ...(store.heads > 1 ? [["heads", this.#headsInWords(token)]] : []),
+      ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers`],
     ].map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value })));
     facts.at(-1).append(layerDots(store, token, view.clock));
     this.facts.replaceChildren(...facts);
@@ -84,13 +85,12 @@ export class TokenPanel {
     lives.say(this.#dropsInWords(token));
   }
 
-  /** Where heads differ, how many of all heads hold it. */
+  /** How many of all heads hold it. */
   #headsInWords(token) {
     const { store, view } = this;
-    if (store.heads < 2) return "";
     let held = 0;
     for (let layer = 0; layer < store.layers; layer++) held += store.headsHolding(layer, token, view.clock);
-    return `, ${held} of ${store.layers * store.heads} heads`;
+    return `${held} of ${store.layers * store.heads}`;
   }
 
   #dropsInWords(token) {

@@ -129,7 +129,8 @@ def test_a_cell_is_drawn_by_its_share_of_heads_and_told_so(live):
     assert "held by 2 of 3 heads" in page.inner_text(".lc-readout").replace("\n", " ")
     holders = (share[:, token] > 0).sum()
     heads = round(float(share[:, token].sum() * 3))
-    assert f"{holders} of 30 layers, {heads} of 90 heads" in page.inner_text(".lc-token")
+    facts = page.inner_text(".lc-token").replace("\n", " ")
+    assert f"{holders} of 30 layers" in facts and f"heads {heads} of 90" in facts
     assert "paler: held by some of the layer's 3 heads" in page.inner_text(".lc-legend")
     gone = int(np.nonzero(share[layer] == 0)[0][0])
     page.evaluate("([layer, token]) => I.view.lock({ layer, token })", [layer, gone])
