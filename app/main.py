@@ -12,13 +12,14 @@ import gradio as gr
 from gradio.components import Navbar
 
 from app.api import endpoints
+from app.pages.compare import compare
 from app.pages.explore import explore
 from app.theme import ASSETS, css_paths, theme
 from lacache_core.models import load_in_background
 from lacache_core.settings import default_model_id
 
 DEFAULT_PORT = 7860
-PAGES: dict[str, Callable[[gr.Blocks], None]] = {}
+PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Compare": compare}
 """The pages beside Explore, in the order of the menu; the address is the name in small letters."""
 
 
@@ -32,6 +33,7 @@ def build() -> gr.Blocks:
         endpoints()
     for name, page in PAGES.items():
         with demo.route(name):
+            Navbar(main_page_name="Explore")
             page(demo)
     return demo
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
@@ -38,6 +38,11 @@ ENDED = {
 }
 
 
+def gpu_is_lent() -> bool:
+    """Whether a GPU is lent by the call here, so that one run after another is safer than two."""
+    return GPU is not None
+
+
 def offered_models() -> list[str]:
     """The default model and the embedded one: all that a public Space runs."""
     return list(dict.fromkeys([default_model_id(), EMBEDDED_ID]))
@@ -62,7 +67,7 @@ def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | Non
 
 def run_messages(
     values: Mapping[str, Any], session: str | None = None, runs: Runs = RUNS
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """Check, load, run; yields messages for the browser (docs/live-map.md).
 
     Closing the generator, ``runs.stop`` and the deadline all end the run within a step.

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-PAGE_STYLES = {"page", "preview"}
+PAGE_STYLES = {"page", "preview", "compare"}
 """Style sheets of what lies around the live map."""
 
 

@@ -91,7 +91,7 @@ def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
     return updates
 
 
-def restored(components: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:
+def restored(components: Mapping[Any, Any], found: Mapping[Any, Any]) -> list[Any]:
     """Updates that set controls to the values of a link, which may go further than a slider."""
     updates = []
     for name, component in components.items():

@@ -38,9 +38,12 @@ def live_map(snapshot: Callable[[str], Message | None] | None = None, **options:
     options
         Anything else that ``gr.HTML`` takes, such as ``elem_id``.
     """
-    functions = [] if snapshot is None else [_named("snapshot", snapshot)]
+    functions = [] if snapshot is None else [named("snapshot", snapshot)]
     return module_html(
-        "instrument.js", options=f"{{ onGap: {_ask('snapshot')} }}", functions=functions, **options
+        "instrument.js",
+        options=f"{{ onGap: {asking('snapshot')} }}",
+        functions=functions,
+        **options,
     )
 
 
@@ -69,10 +72,10 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
         return gone if found is None else found
 
     mount_options = f"""{{
-      onGap: {_ask("snapshot")},
-      onOpen: {_ask("snapshot")},
-      onOpenFile: {_ask("open_file")},
-      onExport: {_ask("export_run")},
+      onGap: {asking("snapshot")},
+      onOpen: {asking("snapshot")},
+      onOpenFile: {asking("open_file")},
+      onExport: {asking("export_run")},
       recordings: {json.dumps(offered)},
       maxFileBytes: {MAX_OPEN_BYTES},
     }}"""
@@ -81,9 +84,9 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
         value=as_text(kept[0].snapshot()) if kept else None,
         options=mount_options,
         functions=[
-            _named("snapshot", runs.snapshot),
-            _named("open_file", open_file),
-            _named("export_run", export_run),
+            named("snapshot", runs.snapshot),
+            named("open_file", open_file),
+            named("export_run", export_run),
         ],
         **options,
     )
@@ -101,12 +104,12 @@ def _offer(run: Kept) -> dict[str, Any]:
     }
 
 
-def _ask(name: str) -> str:
+def asking(name: str) -> str:
     """JavaScript of a function that asks the server's function of that name."""
     return _ASK.replace("NAME", name)
 
 
-def _named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def named(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The function under the name by which the browser calls it."""
 
     def named(given: Any) -> Any:

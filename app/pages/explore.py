@@ -12,6 +12,7 @@ import gradio as gr
 from app.components.controls import MAIN, control, fitting, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
+from app.components.share import share
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
@@ -127,41 +128,16 @@ _SHOW_MAP = """() => setTimeout(() => {
   const map = document.getElementById('live-map');
   if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
 }, 100)"""
-_COPY = """(query) => {
-  if (query.startsWith('!')) return query.slice(1);
-  const link = location.origin + location.pathname + (query ? '?' + query : '');
-  history.replaceState(null, '', link);
-  return navigator.clipboard.writeText(link).then(
-    () => 'The link is copied; the address bar has it too.',
-    () => 'The link is in the address bar now.');
-}"""
 
 
 def _share(inputs: dict[str, Any]) -> gr.HTML:
     """A link that restores the settings; returns where it says what became of it."""
     names, components = list(inputs), list(inputs.values())
-    with gr.Row(elem_classes="lx-share"):
-        copy = gr.Button("Copy link to these settings", size="sm", elem_id="copy-link")
-        with_text = gr.Checkbox(
-            False, label="with the text", info=None, elem_id="link-text", container=False
-        )
-    said = gr.HTML(elem_classes="lx-said", elem_id="link-said")
 
-    def make(text_too: bool, *given: Any) -> str:
-        try:
-            return to_query(dict(zip(names, given, strict=True)), with_text=bool(text_too))
-        except LaCacheError as error:
-            return f"!{html.escape(str(error))}"
+    def make(given: list[Any], text_too: bool) -> str:
+        return to_query(dict(zip(names, given, strict=True)), with_text=text_too)
 
-    copy.click(
-        make,
-        [with_text, *components],
-        said,
-        show_progress="hidden",
-        preprocess=_UNCHECKED,
-        api_visibility="private",
-    ).then(None, said, said, js=_COPY)
-    return said
+    return share(components, make)
 
 
 def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:

@@ -76,7 +76,7 @@ export function overview(g, map) {
     if (from >= heights.length) break;
     const to = Math.min(heights.length, Math.max(from + 1, Math.floor(((c + 1) / width) * total)));
     let most = 0;
-    for (let column = from; column < to; column++) if (heights[column] > most) most = heights[column];
+    for (let column = from; column < to; column++) most = Math.max(most, Math.abs(heights[column])); // a difference has a sign
     if (!most) continue;
     const tall = Math.max(2, (most / top) * height);
     g.fillRect(x + c, y + height - tall, 1, tall);

@@ -159,6 +159,25 @@ function bySlot(g, map) {
   caption(g, map, "where a window's entries would lie", Math.max(plot.x, map.xOf(numSink)) + 3, plot.x + plot.width);
 }
 
+/** Where this run's text and the one that it is compared with part: `map.parted`, or -1. */
+export function parting(g, map) {
+  const { plot, palette, view, parted = -1 } = map;
+  const [first, last] = view.visible;
+  if (parted < first || parted >= last || view.slots) return;
+  const x = whole(map.xOf(parted));
+  for (const [colour, thickness] of [[palette.panel, 4], [palette.text, 1.5]]) {
+    g.fillStyle = colour;
+    g.fillRect(x - thickness / 2, MARGIN_TOP - 6, thickness, plot.bottom - MARGIN_TOP + 6);
+  }
+  g.font = palette.font;
+  g.textBaseline = "alphabetic";
+  g.fillStyle = palette.text;
+  const label = "the texts part", width = g.measureText(label).width;
+  const after = x + 4 + width < plot.x + plot.width;
+  g.textAlign = after ? "left" : "right";
+  g.fillText(label, x + (after ? 4 : -4), MARGIN_TOP + 8);
+}
+
 /** A caption above, from `x` on or, where that is too narrow, up to `end`; none where it would collide. */
 function caption(g, map, label, x, end) {
   const { plot, palette } = map;

@@ -5,10 +5,10 @@
 import { Shading } from "./shading.js";
 
 export class Raster {
-  constructor() {
+  constructor(shading = new Shading()) {
     this.canvas = document.createElement("canvas");
     this.context = this.canvas.getContext("2d");
-    this.shading = new Shading();
+    this.shading = shading;
     this.from = new Int32Array(0); // what each column stands for: from <= column < to
     this.to = new Int32Array(0);
     // What the margin draws, up to `top`: by text position the layers that hold a column's tokens, by

@@ -16,8 +16,9 @@ const WORDS = {
 };
 
 export class Readout {
-  constructor(root, store, view) {
-    Object.assign(this, { root, store, view });
+  /** `name` says which run it speaks of, where there are several. */
+  constructor(root, store, view, name = "") {
+    Object.assign(this, { root, store, view, name });
     this.context = el("p", { className: "lc-context" });
     this.facts = el("dl", { className: "lc-facts" });
     this.spoken = el("p", { className: "lc-hidden" });
@@ -116,7 +117,7 @@ export class Readout {
     const { cell } = this;
     if (!cell) return "";
     const said = this.parts(cell).map(([name, value]) => `${name}: ${value}`).join("; ");
-    return `“${visible(this.store.tokens[cell.token])}”; ${said}.`;
+    return `${this.name && `${this.name}: `}“${visible(this.store.tokens[cell.token])}”; ${said}.`;
   }
 }
 

@@ -10,8 +10,10 @@ const FEWEST = 8; // tokens in sight at the closest zoom
 const ROOM = 1.25; // how far the map reaches beyond a run that still grows
 
 export class View {
-  constructor(store) {
+  /** `extent` tells how many columns others span that are looked at together with this. */
+  constructor(store, extent = () => 0) {
     this.store = store;
+    this.extent = extent;
     this.listeners = new Set();
     this.mode = "state";
     this.axis = "text"; // or "slot"
@@ -86,8 +88,13 @@ export class View {
     return this.axis === "slot";
   }
 
-  /** Columns that the whole map spans: tokens, or places of the cache. */
+  /** Columns that the whole map spans, with those that it is compared with. */
   get total() {
+    return Math.max(this.own, this.extent());
+  }
+
+  /** Columns of its own run: tokens, or places of the cache. */
+  get own() {
     if (!this.slots) return this.tokens;
     return Math.max(FEWEST, Math.min(this.store.setup.effectiveBudget ?? Infinity, this.tokens));
   }
