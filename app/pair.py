@@ -16,7 +16,7 @@ from app import runner
 from app.feed import Message, notice
 from app.preview import in_page_words
 from app.runs import RUNS, Runs
-from app.session import SIDES
+from app.session import SIDED, SIDES
 from lacache_core.errors import InvalidSettingError, LaCacheError
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -62,7 +62,7 @@ def pair_messages(
             seen[side] = message.get("figures", {}).get("seen", seen[side])
             yield {"pair": pair, "side": side, "message": message}
     except InvalidSettingError as error:  # known once the text was read, as its length is
-        text = f"{side.upper()}: {in_page_words(error)}"
+        text = _in_words(side, error)
         yield {"pair": pair, "side": side, "message": notice("failed", text)}
         raise SideError(text) from error
     finally:
@@ -88,12 +88,16 @@ def session_of(session: str | None, side: str) -> str | None:
 
 
 def _check(side: str, values: Mapping[str, Any]) -> None:
-    shared = ("prompt", "mode")
     try:
         settings, _, _ = runner.check(values)
     except InvalidSettingError as error:
-        name = "" if error.field in shared else f"{side.upper()}: "
-        raise SideError(name + in_page_words(error)) from error
+        raise SideError(_in_words(side, error)) from error
     if not settings.prompt.strip():
         empty = InvalidSettingError("prompt", settings.prompt, "a text of at least one word")
         raise SideError(in_page_words(empty))
+
+
+def _in_words(side: str, error: InvalidSettingError) -> str:
+    """What is wrong, with the side where the setting is one of its own or its policy minds it."""
+    own = error.field in SIDED or error.field == "prompt"
+    return f"{side.upper()}: {in_page_words(error)}" if own else in_page_words(error)

@@ -222,7 +222,7 @@ def following(browser: Any, address: str) -> list[Row]:
         page.fill("#max_new_tokens input[type=number]", str(new))
         page.press("#max_new_tokens input[type=number]", "Enter")
         page.click("#run")
-        over = f"(({{ setup, state }}) => setup.origin === 'live' && state.name === 'done')"
+        over = "(({ setup, state }) => setup.origin === 'live' && state.name === 'done')"
         page.wait_for_function(f"() => {over}({INSTRUMENT}.store)", timeout=600_000)
         got = page.evaluate("window.got")
         tokens = page.evaluate(f"{INSTRUMENT}.stats.tokens")

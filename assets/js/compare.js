@@ -77,7 +77,7 @@ class Comparison {
     const curves = el("canvas", { className: "lc-curves" });
     curves.setAttribute("role", "img");
     this.curvesSection = el("section", { className: "lc-losses" },
-      el("div", { className: "lc-head" }, el("h2", { textContent: "What it costs to forget" }),
+      el("div", { className: "lc-head" }, el("h2", { textContent: "Loss and perplexity" }),
         el("p", { className: "lc-note" }, key("a", "A"), key("b", "B"), "lower is better")),
       el("div", { className: "lc-stage" }, curves));
     this.parted = el("section", { className: "lc-parted" });

@@ -56,7 +56,7 @@ export class Costs {
     this.heads = [el("th", { scope: "col" }), el("th", { scope: "col" })];
     const head = el("tr", {}, el("td"), ...this.heads, el("th", { scope: "col", textContent: "B against A" }));
     root.append(
-      el("h2", { textContent: "What it costs" }), el("p", { className: "lc-note", textContent: "At the clock, above" }),
+      el("h2", { textContent: "What each costs" }), el("p", { className: "lc-note", textContent: "At the clock, above" }),
       el("table", { className: "lc-costs" }, el("thead", {}, head), this.body),
     );
   }

@@ -21,6 +21,8 @@ export class Forgot {
     });
     this.note = el("p", { className: "lc-note" });
     this.list = el("ol", { className: "lc-lost" });
+    const columns = ["", "A", "B", "A − B"].map((name) => el("span", { textContent: name }));
+    this.columns = el("div", { className: "lc-lost-head", ariaHidden: "true" }, ...columns);
     this.told = el("div", { className: "lc-told" });
     this.told.setAttribute("aria-live", "polite");
     this.list.addEventListener("click", (event) => {
@@ -32,7 +34,7 @@ export class Forgot {
     });
     root.append(
       el("div", { className: "lc-head" }, el("div", {}, this.heading, this.note), el("div", { className: "lc-group" }, this.swap)),
-      el("div", { className: "lc-box lc-lost-box" }, el("div", { className: "lc-lost-list", tabIndex: 0 }, this.list), this.told),
+      el("div", { className: "lc-box lc-lost-box" }, el("div", { className: "lc-lost-list", tabIndex: 0 }, this.columns, this.list), this.told),
     );
     const scroll = root.querySelector(".lc-lost-list");
     scroll.setAttribute("role", "region");
@@ -52,6 +54,7 @@ export class Forgot {
     set(this.note, found.length
       ? `The tokens that surprised ${own} most against ${other}. A click goes there.`
       : losses.length ? `Nowhere yet: no token surprised ${own} noticeably more.` : "Once both have read.");
+    this.columns.hidden = !found.length;
     this.list.replaceChildren(...found.map((token) => this.#item(token, token >= seen)));
     this.#tell();
   }
