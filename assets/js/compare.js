@@ -277,7 +277,7 @@ class Comparison {
     for (const map of this.maps) map.parted = at;
     parted.hidden = !writes;
     const wrote = (store) => {
-      const text = store.tokens.slice(at, at + 12).join("");
+      const text = store.tokens.slice(at, at + 12).join("").trim();
       return text ? `“${visible(text)}”` : "nothing more";
     };
     set(parted, at < 0
@@ -304,12 +304,14 @@ class Comparison {
     if (!pair.matched || !pair.steps) return "";
     const clock = views.pair.clock;
     const name = (side) => `${side.toUpperCase()} (${stores[side].setup.label})`;
-    const seen = Math.min(...SIDES.map((side) => stores[side].seen(pair.stepOf(side, clock))));
+    const both = SIDES.map((side) => stores[side].seen(pair.stepOf(side, clock)));
+    const seen = Math.min(...both);
     const { a, b } = pair.totals(clock);
     const alone = [["a", a], ["b", b]].filter(([, tokens]) => tokens).map(([side, tokens]) =>
       `${name(side)} still holds ${counted(tokens, "token")} that ${name(side === "a" ? "b" : "a")} has dropped in every layer`);
     const held = alone.length ? alone.join("; ") : `${name("a")} and ${name("b")} hold the same tokens`;
-    const after = `After ${counted(seen, "token")}, ${held}.`;
+    const length = both[0] === both[1] ? counted(seen, "token") : `${counted(both[0], "token")} of A and ${count(both[1])} of B`;
+    const after = `After ${length}, ${held}.`;
     const now = Math.min(seen, losses.length) - 1;
     if (now < 1) return after;
     const [x, y] = SIDES.map((side) => losses.perplexity[side][now]);

@@ -71,7 +71,7 @@ export class Curves {
     let y = HEAD;
     this.#plot(y, PLOTS.loss, "loss of each token, nats", [a.nll, b.nll], { from: 0, digits: 1 });
     y += PLOTS.loss + GAP + HEAD;
-    this.#plot(y, PLOTS.running, "sum of A’s loss less B’s: rising where B knows more", [losses.running], { from: 0, to: 0, digits: 1, filled: true });
+    this.#plot(y, PLOTS.running, "running difference A − B (rising: B knows more)", [losses.running], { from: 0, to: 0, digits: 1, filled: true });
     y += PLOTS.running + GAP + HEAD;
     this.#plot(y, PLOTS.perplexity, "perplexity so far", [losses.perplexity.a, losses.perplexity.b], { skip: Math.min(SETTLED[0], SETTLED[1] * losses.length), digits: 1, log: true });
     g.fillStyle = palette.panel; // what comes after the clock is faint

@@ -5,7 +5,8 @@ import { SIDES } from "./pair.js";
 import { View } from "./view.js";
 
 export function linkedViews(pair) {
-  const views = { pair: new View(pair), a: new View(pair.a), b: new View(pair.b) };
+  // The pair comes last: who listens to it finds the others where they belong.
+  const views = { a: new View(pair.a), b: new View(pair.b), pair: new View(pair) };
   const alike = (view) => Object.values(views).filter((other) => other !== view && other.axis === view.axis);
   // None may be wider than the others, or a place of the screen would be another token in each.
   for (const view of Object.values(views)) {

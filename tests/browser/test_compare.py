@@ -218,6 +218,7 @@ def test_zoom_hover_lock_mode_and_clock_are_shared(page):
     assert page.evaluate("C.views.a.locked") == {"token": 43, "layer": 4}
     page.keyboard.press("m")
     assert page.evaluate("[C.views.a.mode, C.views.b.mode]") == ["attention"] * 2
+    assert "attention" in page.inner_text(".lc-shared-legend")
     page.keyboard.press("x")  # the difference stays by text, and keeps its stretch
     assert page.evaluate("[C.views.a.axis, C.views.b.axis, C.views.pair.axis]") == [
         "slot",
