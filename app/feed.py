@@ -19,6 +19,7 @@ from app.snapshot import (
     as_text,
     mass_bytes,
     mass_message,
+    parts_told,
     seconds_per_token,
     snapshot,
 )
@@ -102,6 +103,7 @@ class RunFeed:
         self._state: Message = {"name": "running", "message": ""}
         self._stop_reason = ""
         self._figures = _Figures(info, started)
+        self._sending = 0.0
 
     def add(self, event: StepEvent) -> None:
         """Take in the next event."""
@@ -110,6 +112,11 @@ class RunFeed:
             self._figures.add(event)
             self._pending.append(event)
             self._newest = event
+
+    def sent(self, seconds: float) -> None:
+        """Say how long the run waited for a message to be made and taken."""
+        with self._lock:
+            self._sending += seconds
 
     def message(self, name: str = "running", text: str = "", stop_reason: str = "") -> Message:
         """The next message: what came since the last one, and the state of the run."""
@@ -132,7 +139,7 @@ class RunFeed:
                 "steps": steps,
                 "text": added,
                 "mass": mass,
-                "figures": self._figures.values(),
+                "figures": self._told_figures(),
                 "state": self._state,
             }
 
@@ -146,7 +153,7 @@ class RunFeed:
                 run=self.run,
                 seq=self._seq,
                 state=self._state,
-                figures=self._figures.values(),
+                figures=self._told_figures(),
                 row_of_layer=info.row_of_layer,
                 mass=self._mass,
                 expected=info.prompt_tokens + written,
@@ -189,7 +196,18 @@ class RunFeed:
             "bytes_per_entry": info.bytes_per_entry,
             "full_bytes_per_entry": info.full_bytes_per_entry,
             "stop_reason": self._stop_reason,
+            "seconds_by_part": self._seconds_by_part(),
         }
+
+    def _seconds_by_part(self) -> dict[str, float]:
+        parts = self._builder.seconds_by_part
+        return {**parts, "sending": self._sending} if parts else {}
+
+    def _told_figures(self) -> Message:
+        """The figures; once the run is over, also where its time went."""
+        if self._state["name"] in ("running", "loading"):
+            return self._figures.values()
+        return {**self._figures.values(), "parts": parts_told(self._seconds_by_part())}
 
     def _step(self, event: StepEvent) -> Message:
         ids = event.token_ids.tolist()

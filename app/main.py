@@ -12,28 +12,31 @@ import gradio as gr
 from gradio.components import Navbar
 
 from app.api import endpoints
+from app.components.measurement import plotly_file
 from app.pages.compare import compare
+from app.pages.evaluate import evaluate
 from app.pages.explore import explore
-from app.theme import ASSETS, css_paths, theme
+from app.theme import ASSETS, css_paths, head, theme
 from lacache_core.models import load_in_background
 from lacache_core.settings import default_model_id
 
 DEFAULT_PORT = 7860
-PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Compare": compare}
+_MAIN_PAGE = "Explore"
+PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Compare": compare, "Evaluate": evaluate}
 """The pages beside Explore, in the order of the menu; the address is the name in small letters."""
 
 
 def build() -> gr.Blocks:
     """The app, ready to launch; loads nothing heavy."""
-    gr.set_static_paths([ASSETS])
+    gr.set_static_paths([ASSETS, plotly_file()])
     demo = gr.Blocks(title="LaCache explorer", fill_width=True, analytics_enabled=False)
     with demo:
-        Navbar(main_page_name="Explore")
+        Navbar(main_page_name=_MAIN_PAGE)
         explore(demo)
         endpoints()
     for name, page in PAGES.items():
         with demo.route(name):
-            Navbar(main_page_name="Explore")
+            Navbar(main_page_name=_MAIN_PAGE)
             page(demo)
     return demo
 
@@ -43,6 +46,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": css_paths(),
+        "head": head(),
         "ssr_mode": False,
         "run_history": False,
         "footer_links": ["api"],

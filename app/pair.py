@@ -54,7 +54,7 @@ def pair_messages(
     seen = dict.fromkeys(SIDES, 0)
     try:
         while going:
-            side = next(iter(going)) if runner.gpu_is_lent() else min(going, key=seen.__getitem__)
+            side = next(iter(going)) if runner.BORROWS_GPU else min(going, key=seen.__getitem__)
             message = next(going[side], None)
             if message is None:
                 del going[side]

@@ -72,11 +72,13 @@ def preview_message(values: Mapping[str, Any], tokens_seen: int) -> Facts:
 
 
 def in_page_words(error: LaCacheError) -> str:
-    """An error's text, naming a setting as its control on the page does."""
-    if isinstance(error, InvalidSettingError) and error.field in RunSettings.model_fields:
-        title = RunSettings.model_fields[error.field].title or error.field
-        return str(InvalidSettingError(title, error.value, error.allowed))
-    return str(error)
+    """An error's text, naming settings as their controls on the page do."""
+    return error.told(_title) if isinstance(error, InvalidSettingError) else str(error)
+
+
+def _title(name: str) -> str:
+    info = RunSettings.model_fields.get(name)
+    return name if info is None or info.title is None else info.title
 
 
 def _preview(values: Mapping[str, Any], tokens_seen: int) -> tuple[Facts, Planner, Rows]:

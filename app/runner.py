@@ -25,6 +25,8 @@ try:  # on ZeroGPU, and nowhere else
 except ImportError:
     GPU = None
 
+BORROWS_GPU = GPU is not None
+"""Whether runs happen in a process of their own, which sees no event of this one."""
 MESSAGES_PER_SECOND = 12
 DEADLINE_SECONDS = 600.0
 """How long a run may take on a public Space; on one's own machine there is Stop."""
@@ -36,11 +38,6 @@ ENDED = {
     "positions": "Done: the model has no more positions. A policy with a budget never runs out.",
     "end of text": "Done: the whole text was read.",
 }
-
-
-def gpu_is_lent() -> bool:
-    """Whether a GPU is lent by the call here, so that one run after another is safer than two."""
-    return GPU is not None
 
 
 def offered_models() -> list[str]:
@@ -82,7 +79,7 @@ def run_messages(
         raise InvalidSettingError("prompt", settings.prompt, "a text of at least one word")
     run = runs.start(session)
     try:
-        yield from _loading(settings.model, run.cancel)
+        yield from loading(settings.model, run.cancel)
         if run.cancel.is_set():
             yield notice("stopped", "Stopped before the model was loaded.")
             return
@@ -91,18 +88,18 @@ def run_messages(
         run.active = False
 
 
-def _loading(model_id: str, cancel: threading.Event) -> Iterator[Message]:
-    """Wait for the model, saying how it goes."""
+def loading(model_id: str, cancel: threading.Event, what: str = "run") -> Iterator[Message]:
+    """Wait for the model, saying how it goes; ``what`` starts when it is there."""
     from lacache_core.models import is_loaded, load, load_in_background, loading_state
 
     if not is_loaded(model_id):
-        loading = load_in_background(model_id)
+        thread = load_in_background(model_id)
         said = ""
-        while loading.is_alive() and not cancel.is_set():
+        while thread.is_alive() and not cancel.is_set():
             if (state := loading_state(model_id)) != said:
                 said = state
-                yield notice("loading", f"{state}. The run starts when the model is there.")
-            loading.join(_LOADING_POLL_SECONDS)
+                yield notice("loading", f"{state}. The {what} starts when the model is there.")
+            thread.join(_LOADING_POLL_SECONDS)
     if not cancel.is_set():
         load(model_id)  # at once by now; raises what went wrong
 
@@ -145,7 +142,8 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
                     break
                 if now >= due:
                     yield feed.message()
-                    due = time.perf_counter() + 1 / MESSAGES_PER_SECOND
+                    feed.sent(time.perf_counter() - now)
+                    due = max(due + 1 / MESSAGES_PER_SECOND, now)
             else:
                 reason, ended = item, ENDED.get(item, "")
     finally:
@@ -161,12 +159,12 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
     yield notice(name, text) if feed is None else feed.message(name, text, reason)
 
 
-def _on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
+def on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
     """Where Spaces lend a GPU by the call, borrow it for this function; elsewhere nothing."""
     return function if GPU is None else GPU(duration=120)(function)
 
 
-@_on_gpu
+@on_gpu
 def _steps(
     settings: RunSettings, policy: Policy, ids: list[int], cancel: threading.Event | None
 ) -> Iterator[RunInfo | StepEvent | str]:

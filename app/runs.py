@@ -151,10 +151,19 @@ class Runs:
         except (binascii.Error, ValueError) as error:
             raise DamagedTraceError("The file did not arrive whole. Please try again.") from error
         trace = Trace.load(file, max_bytes=MAX_OPEN_BYTES, max_unpacked=MAX_UNPACKED_BYTES)
-        if not trace.manifest.get("title"):
-            trace = replace(trace, manifest={**trace.manifest, "title": name[:100]})
+        return self.take(trace, "opened", trace.manifest.get("title") or name[:100])
+
+    def take(self, trace: Trace, origin: str, title: str) -> Message:
+        """Take in a run that is over, to be looked at under that title; its snapshot.
+
+        Raises
+        ------
+        DamagedTraceError
+            When its manifest does not say what is needed to show it.
+        """
         run = Run(active=False)
-        run.source = Kept(run.id, "opened", trace)
+        titled = replace(trace, manifest={**trace.manifest, "title": title})
+        run.source = Kept(run.id, origin, titled)
         snapshot = run.source.snapshot()  # refuses a manifest that cannot be shown
         with self._lock:
             self._by_id[run.id] = run

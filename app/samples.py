@@ -18,12 +18,17 @@ class Sample:
     text: str
 
 
+def essay() -> str:
+    """A few hundred tokens on memory, written for this project."""
+    return (ASSETS / "samples" / "ladder.txt").read_text(encoding="utf-8")
+
+
 def samples() -> list[Sample]:
     """Short, middling, and a few thousand tokens long with a fact planted at its beginning."""
     folder = ASSETS / "samples"
     return [
         Sample("A story to continue", (folder / "story.txt").read_text(encoding="utf-8").strip()),
-        Sample("An essay on memory", (folder / "ladder.txt").read_text(encoding="utf-8").strip()),
+        Sample("An essay on memory", essay().strip()),
         Sample("A long manual, one early fact", _manual()),
     ]
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from app.outcome import outcome
 from lacache_core.manifest import Manifest
 from lacache_core.plan import IntArray
+from lacache_core.stopwatch import PARTS
 from lacache_core.trace import FloatArray, MassFrame, Trace
 
 Message = dict[str, Any]
@@ -44,6 +46,15 @@ def mass_bytes(mass: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]
 def mass_message(step: int, mass: np.ndarray[Any, Any]) -> Message:
     """One attention column as it travels."""
     return {"step": step, "length": int(mass.shape[-1]), "values": packed(mass_bytes(mass))}
+
+
+def parts_told(seconds_by_part: Mapping[str, float]) -> list[list[Any]]:
+    """``[name for people, seconds]`` for each part of a run's time, in the order of ``PARTS``."""
+    return [
+        [label, round(seconds_by_part[part], 3)]
+        for part, label in PARTS.items()
+        if part in seconds_by_part
+    ]
 
 
 def snapshot(
@@ -93,6 +104,7 @@ def snapshot(
         "rowOfLayer": rows.tolist(),
         "setup": {
             **_setup(manifest),
+            "outcome": outcome(trace, manifest),
             "expected": trace.num_tokens if expected is None else expected,
             "origin": origin,
         },
@@ -141,11 +153,19 @@ def _setup(manifest: Manifest) -> Message:
         "promptTokens": manifest.prompt_tokens,
         "title": manifest.title,
         "about": manifest.about,
-        "fact": manifest.fact,
+        "fact": manifest.marked,
+        "needle": _needle(manifest),
         "settings": manifest.settings,
         "created": manifest.created,
         "versions": manifest.versions,
     }
+
+
+def _needle(manifest: Manifest) -> Message | None:
+    needle = manifest.needle
+    if needle is None:
+        return None
+    return {"key": needle.key, "answer": needle.answer, "correct": needle.correct}
 
 
 def patterns_of(trace: Trace) -> IntArray:
@@ -188,6 +208,7 @@ def figures_of(trace: Trace) -> Message:
         if began
         else None,
         "perplexity": round(perplexity, 4) if np.isfinite(perplexity) else None,
+        "parts": parts_told(manifest.seconds_by_part),
     }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-PAGE_STYLES = {"page", "preview", "compare"}
+_FRAME = "frame.css"
+PAGE_STYLES = {"page", "preview", "evaluate", "compare"}
 """Style sheets of what lies around the live map."""
 
 
@@ -44,9 +45,16 @@ def theme() -> gr.themes.Base:
     )
 
 
+def head() -> str:
+    """What stands in the head of every page as it is written."""
+    style = (ASSETS / "css" / _FRAME).read_text(encoding="utf-8")
+    script = (ASSETS / "js" / "page.js").read_text(encoding="utf-8")
+    return f"<style>{style}</style><script type='module'>{script}</script>"
+
+
 def css_paths() -> list[Path]:
     """The style sheets of page and live map."""
-    return sorted((ASSETS / "css").glob("*.css"))
+    return sorted(path for path in (ASSETS / "css").glob("*.css") if path.name != _FRAME)
 
 
 def instrument_css_paths() -> list[Path]:

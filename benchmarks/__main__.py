@@ -8,6 +8,10 @@ from importlib import import_module
 BENCHMARKS = {
     "needle_wording": "which wording of the needle task a model can do with a full cache",
     "perplexity": "the reference perplexities, measured beside the published numbers",
+    "decode": "a decoding step under every cache, side by side",
+    "prefill": "a long prompt in chunks under a budget, against one pass with a full cache",
+    "memory": "memory and time a step while 20,000 tokens are written",
+    "tables": "Markdown tables from what the command line measured",
     "explore": "the Explore page in a real Chromium: how soon, how fast, what it costs",
 }
 

@@ -11,20 +11,18 @@ the browser share one machine, so their clocks agree.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
+
+from benchmarks.report import Row, p95, status, write
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
@@ -73,25 +71,6 @@ _STAMP = """() => {
     requestAnimationFrame(() => got.push([m.run, m.seq, now()]));
   };
 }"""
-
-
-class Row(NamedTuple):
-    """A measured figure and its bar."""
-
-    what: str
-    value: float
-    unit: str
-    bar: float
-    at_least: bool = False
-    more: str = ""
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.bar if self.at_least else self.value <= self.bar
-
-
-def p95(values: list[float]) -> float:
-    return sorted(values)[max(0, round(0.95 * len(values)) - 1)]
 
 
 def usable(browser: Any, address: str) -> list[Row]:
@@ -289,7 +268,6 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     import browser as chromium
-    import gradio
     from playwright.sync_api import sync_playwright
     from served import serving
 
@@ -305,26 +283,11 @@ def main(arguments: list[str]) -> int:
     with serving() as address, sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
         version = running.version
-        print(f"{'what':46} {'measured':>20}  {'bar':>14}")
         for name in wanted:
             measure, whole_app = MEASUREMENTS[name]
             for row in measure(running, address if whole_app else assets):
                 rows.append(row)
-                sign = "at least" if row.at_least else "at most"
-                print(
-                    f"{row.what:46} {row.value:>12.2f} {row.unit:8} {sign} {row.bar:g}"
-                    f"  {'met' if row.met else 'MISSED'}  {row.more}",
-                    flush=True,
-                )
+                print(row, flush=True)
         running.close()
-    if options.out:
-        about = {
-            "date": date.today().isoformat(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "gradio": gradio.__version__,
-            "chromium": version,
-            "rows": [{**row._asdict(), "met": row.met} for row in rows],
-        }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(about, indent=1) + "\n")
-    return 0 if all(row.met for row in rows) else 1
+    write(options.out, rows, chromium=version)
+    return status(rows)

@@ -24,6 +24,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from lacache_core.errors import UnsupportedOperationError
+from lacache_core.stopwatch import timed
 from lacache_core.trace import FloatArray
 
 NAME = "lacache_observed"
@@ -107,23 +108,24 @@ class AttentionWatch:
 
     def __init__(self, per_head: bool = False) -> None:
         self._per_head = per_head
-        self._layers: dict[int, torch.Tensor] = {}
+        self._layers = _Layers()
 
     def record(self, layer: int, states: AttentionStates) -> None:
         last = states.query.shape[2] - 1
-        mass = states.mass(range(last, last + 1))[0]
-        self._layers[layer] = mass if self._per_head else mass.mean(dim=0)
+        self._layers.add(layer, states, range(last, last + 1))
 
     def take(self) -> FloatArray:
         """Mass per layer and entry of the latest forward pass, mean over heads.
+
+        To be called before the cache is compacted.
 
         Returns
         -------
         float32[L, n] or float32[L, H, n]
             For the first text of the batch; each row sums to 1. By key-value head if asked for.
         """
-        taken, self._layers = self._layers, {}
-        return _stacked(taken)
+        mass = self._layers.take()
+        return _on_host(mass if self._per_head else mass.mean(dim=1))
 
 
 class AttentionTally:
@@ -136,7 +138,7 @@ class AttentionTally:
     def begin(self, queries: range) -> None:
         """A step begins of which these queries count."""
         self.queries = queries
-        self._layers: dict[int, torch.Tensor] = {}
+        self._layers = _Layers()
 
     @property
     def is_recording(self) -> bool:
@@ -146,17 +148,70 @@ class AttentionTally:
     def record(self, layer: int, states: AttentionStates) -> None:
         # Passes that follow before the step is settled are none of its business.
         if self.queries and len(self._layers) < self._num_layers:
-            self._layers[layer] = states.mass(self.queries)[0]
+            self._layers.add(layer, states, self.queries)
 
     def take(self) -> FloatArray | None:
         """Mass of the step: ``float32[L, H, n]``; None when it was not recorded in every layer."""
-        taken, self._layers = self._layers, {}
-        return _stacked(taken) if len(taken) == self._num_layers else None
+        complete = len(self._layers) == self._num_layers
+        mass = self._layers.take() if complete else None
+        self._layers = _Layers()
+        return None if mass is None else _on_host(mass)
 
 
-def _stacked(layers: dict[int, torch.Tensor]) -> FloatArray:
-    rows = torch.stack([layers[n] for n in sorted(layers)])
-    return rows.detach().cpu().numpy().astype(np.float32)
+class _Layers:
+    """Mass of one step by layer, for the first text of a batch.
+
+    A step of one token waits until all layers are there: their keys lie side by side in this
+    library's buffers, and one product over all of them costs a fraction of one for each.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, torch.Tensor | AttentionStates] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, layer: int, states: AttentionStates, queries: range) -> None:
+        """A layer's states, and the queries of it that count."""
+        one = states.query.shape[2] == 1 and len(queries) == 1 and states.mask is None
+        shared = states.key.untyped_storage().nbytes() > 2 * states.key.nbytes
+        self._found[layer] = states if one and shared else states.mass(queries)[0]
+
+    def take(self) -> torch.Tensor:
+        """``float32[L, H, n]``; empties it."""
+        found = [self._found[n] for n in sorted(self._found)]
+        self._found = {}
+        waiting = [one for one in found if isinstance(one, AttentionStates)]
+        keys = _side_by_side([one.key[:1] for one in waiting])
+        if keys is not None and len(waiting) == len(found):
+            query = torch.cat([one.query[:1] for one in waiting])  # layers as a batch
+            return AttentionStates(query, keys, None, waiting[0].scaling).mass(range(1))
+        return torch.stack(
+            [one.mass(range(1))[0] if isinstance(one, AttentionStates) else one for one in found]
+        )
+
+
+def _side_by_side(parts: list[torch.Tensor]) -> torch.Tensor | None:
+    """Tensors ``[1, ...]`` at equal distances in one storage as one tensor; else None."""
+    if len(parts) < 2:
+        return None
+    first, starts = parts[0], [part.storage_offset() for part in parts]
+    distance = starts[1] - starts[0]
+    alike = all(
+        part.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        and part.shape == first.shape
+        and part.stride() == first.stride()
+        and start == starts[0] + n * distance
+        for n, (part, start) in enumerate(zip(parts, starts, strict=True))
+    )
+    if not alike or distance <= 0:
+        return None
+    size, stride = (len(parts), *first.shape[1:]), (distance, *first.stride()[1:])
+    return torch.as_strided(first, size, stride, starts[0])
+
+
+def _on_host(mass: torch.Tensor) -> FloatArray:
+    return mass.detach().cpu().numpy().astype(np.float32)
 
 
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("lacache_recorders", default=())
@@ -226,9 +281,10 @@ def _observed_attention(
     """SDPA's output; whoever is recording in this thread is shown what it comes from."""
     if recorders := _recorders.get():
         states = AttentionStates(query, key, attention_mask, kwargs.get("scaling"))
-        for recorder in recorders:
-            recorder.record(int(module.layer_idx), states)  # type: ignore[arg-type]
-    out: tuple[torch.Tensor, torch.Tensor | None] = sdpa_attention_forward(
-        module, query, key, value, attention_mask, **kwargs
-    )
+        with timed("observing"):
+            for recorder in recorders:
+                recorder.record(int(module.layer_idx), states)  # type: ignore[arg-type]
+    out: tuple[torch.Tensor, torch.Tensor | None]
+    with timed("attention"):
+        out = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return out

@@ -15,7 +15,10 @@ negligible and keys are turned where they lie.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +31,30 @@ from lacache_core.rope import Rotary
 EXACT = (torch.float32, torch.float64)
 """In these a key may be turned again and again; in others it is kept as it arrived too."""
 
+PORTION = 2 << 20
+"""Bytes that are moved at a time on a CPU: about what its cache holds beside everything else."""
+
 Positions = npt.NDArray[np.int64]
 CosSin = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Moves:
+    """What carrying out a plan in place takes.
+
+    ``index`` is ``int64[P, k]``, the kept entries of the compacted range; the others turn the keys
+    before, in and behind it. ``shift`` is by how much what lies before moves on.
+    """
+
+    shift: int
+    index: torch.Tensor
+    before: CosSin | None = None
+    kept: CosSin | None = None
+    behind: CosSin | None = None
+
+
+_STILL = _Moves(0, torch.empty(0))
+"""Nothing turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +94,13 @@ class KVBuffers:
         self.rotary = rotary
         self.limit = limit
         # [L, 1] where the heads of a layer follow one pattern, otherwise [L, H].
-        self._rows = torch.from_numpy(row_of_layer.astype(np.int64)).reshape(len(row_of_layer), -1)
+        rows = row_of_layer.astype(np.int64).reshape(len(row_of_layer), -1)
+        self._rows = torch.from_numpy(rows).to(keys.device)
+        self._first_row = rows[:, 0].tolist()
+        self._turned_layers = rotary.turned_layers.to(keys.device)
+        self._moves: WeakKeyDictionary[CompactionPlan, _Moves] = WeakKeyDictionary()
+        self._same_turn: dict[int, CosSin | None] = {}
+        self._all_turned = bool(rotary.turned_layers.all())
         self.keys = self._empty(keys, 0)
         self.values = self._empty(values, 0)
         self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, 0)
@@ -146,40 +177,61 @@ class KVBuffers:
         return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
 
     def compact(self, plan: CompactionPlan, base_before: int, base_after: int) -> None:
-        """Carry out a plan on what lies in the buffers, in all layers at once."""
+        """Carry out a plan on what lies in the buffers."""
         start, middle, after = plan.start, plan.start + plan.kept.shape[1], plan.length_after
-        tail = slice(plan.stop, plan.length)
         shift = base_after - base_before  # of what lies before the compacted range
-        kept_index = self._per_layer(torch.from_numpy(plan.kept.astype(np.int64)))
+        moves = self._moves_of(plan, shift)
+        # Keys that are kept as they arrived are turned from there, those that stand elsewhere now:
+        # with index positions behind the compacted range, with absolute ones before it.
+        again = slice(0, middle) if shift else slice(start, after)
+        turn_again = self._arrivals_moved(plan, base_after, again)
+        turns = moves if self.arrived_keys is None else _STILL
+        # 1. The compacted range, before anything moves over it.
+        for layers in self._portions(middle - start):
+            index = moves.index[self._rows[layers]]
+            for part in self.parts():
+                mine = part[layers]
+                kept, angles = mine.gather(3, _like(index, mine)), turns.kept
+                angles = angles if part is self.keys else None
+                self._turn(kept, mine[:, :, :, start:middle], angles, layers)
+        # 2. What lies around it.
+        for layers in self._portions(max(start if shift else 0, after - middle)):
+            if turns.before is not None:
+                before = self.keys[layers, :, :, :start]
+                self._turn(before, before, turns.before, layers)
+            for part in self.parts():
+                behind, target = (
+                    part[layers, :, :, plan.stop : plan.length],
+                    part[layers, :, :, middle:after],
+                )
+                self._turn(behind, target, turns.behind if part is self.keys else None, layers)
+            if self.arrived_keys is not None:
+                source, target = self.arrived_keys[layers], self.keys[layers]
+                self._turn(source[:, :, :, again], target[:, :, :, again], turn_again, layers)
 
-        def move(part: torch.Tensor, turn: bool) -> None:
-            kept = (
-                part.gather(3, _like(kept_index, part).to(part.device)) if middle > start else None
+    def _moves_of(self, plan: CompactionPlan, shift: int) -> _Moves:
+        """What carrying the plan out takes; uploaded once, since plans repeat."""
+        found = self._moves.get(plan)
+        if found is None or found.shift != shift:
+            places = np.arange(plan.start, plan.start + plan.kept.shape[1])
+            found = _Moves(
+                shift,
+                self._numbers(plan.kept),
+                self._by(shift),
+                self._angles(places - plan.kept + shift),
+                self._by(shift - plan.freed),
             )
-            if turn and shift:
-                part[:, :, :, :start] = self._turned(part[:, :, :, :start], np.array([[shift]]))
-            if kept is not None:
-                places = np.arange(start, middle)
-                moved = (places - plan.kept + shift).astype(np.int64)
-                part[:, :, :, start:middle] = self._turned(kept, moved) if turn else kept
-            rest = part[:, :, :, tail]
-            tail_shift = np.array([[shift - plan.freed]])
-            turns = turn and tail_shift.any()
-            part[:, :, :, middle:after] = self._turned(rest, tail_shift) if turns else rest.clone()
+            self._moves[plan] = found
+        return found
 
-        move(self.values, turn=False)
+    def _arrivals_moved(self, plan: CompactionPlan, base_after: int, again: slice) -> CosSin | None:
+        """Follow the plan in where keys arrived; what turns those of ``again`` from there."""
         if self.arrived_keys is None:
-            move(self.keys, turn=True)
-            return
-        move(self.arrived_keys, turn=False)
-        held = self.arrived_at[:, : plan.length]
+            return None
+        held, after = self.arrived_at[:, : plan.length], plan.length_after
         self.arrived_at[:, :after] = np.take_along_axis(held, plan.sources(), axis=1)
-        # Turn again what stands elsewhere now, from the key as it arrived.
-        first, last = (0, middle) if shift else (start, after)
-        if shift:  # absolute positions: what lies behind only moves to other places
-            self.keys[:, :, :, middle:after] = self.keys[:, :, :, tail].clone()
-        delta = np.arange(base_after + first, base_after + last) - self.arrived_at[:, first:last]
-        self.keys[:, :, :, first:last] = self._turned(self.arrived_keys[:, :, :, first:last], delta)
+        places = np.arange(base_after + again.start, base_after + again.stop)
+        return self._angles(places - self.arrived_at[:, again])
 
     # Many tokens arrive: a layer's states are joined aside, and only what is kept enters the
     # buffers, so that memory stays at the budget of all layers plus the arrivals of one.
@@ -188,15 +240,15 @@ class KVBuffers:
         self, plan: CompactionPlan, held: int, base_before: int, base_after: int
     ) -> BulkArrival:
         """Prepare a plan over ``held`` entries in the buffers and the ones that arrive now."""
-        index = plan.sources().astype(np.int64)
+        index = plan.sources()
         stood = np.broadcast_to(np.arange(plan.length) + base_before, (len(index), plan.length))
         if self.arrived_keys is not None:
             stood = np.concatenate([self.arrived_at[:, :held], stood[:, held:]], axis=1)
         stood = np.take_along_axis(stood, index, axis=1)
         delta = np.arange(plan.length_after) + base_after - stood
         self.arrived_at[:, : plan.length_after] = stood
-        angles = self.rotary.cos_sin(torch.from_numpy(delta), self.keys.device)
-        return BulkArrival(torch.from_numpy(index).to(self.keys.device), angles)
+        angles = self.rotary.cos_sin(self._numbers(delta))
+        return BulkArrival(self._numbers(index), angles)
 
     def append_bulk(
         self,
@@ -209,7 +261,7 @@ class KVBuffers:
         """Store of one layer what the plan keeps; returns everything, for this step's attention."""
         all_keys = torch.cat([self.keys[layer, :, :, :held], keys], dim=-2)
         all_values = torch.cat([self.values[layer, :, :, :held], values], dim=-2)
-        row = int(self._rows[layer, 0])  # heads that differ are compacted in place
+        row = self._first_row[layer]  # heads that differ are compacted in place
         index, (cos, sin) = bulk.index[row], bulk.cos_sin
         after = index.shape[0]
         source = all_keys
@@ -226,17 +278,46 @@ class KVBuffers:
 
     # Turning.
 
-    def _per_layer(self, rows: torch.Tensor) -> torch.Tensor:
-        """``[P, n]`` rows of patterns as ``[L, H or 1, n]``; a single one as ``[1, 1, n]``."""
-        return rows[None] if len(rows) == 1 else rows[self._rows]
+    def _portions(self, entries: int) -> Iterator[slice]:
+        """The layers, in portions of which so many entries fit a processor's cache; else all."""
+        layers = count = len(self._rows)
+        if self.keys.device.type == "cpu":
+            entry = self.keys[0, :, :, :1]
+            count = max(1, PORTION // max(1, entry.numel() * entry.element_size() * entries))
+        for first in range(0, layers, count):
+            yield slice(first, min(first + count, layers))
 
-    def _turned(self, keys: torch.Tensor, delta: Positions) -> torch.Tensor:
-        """``keys[L, B, H, n, D]`` turned by ``delta[P or 1, n or 1]`` positions."""
-        by_layer = self._per_layer(torch.from_numpy(np.ascontiguousarray(delta)))
-        if not bool(self.rotary.turned_layers.all()):
-            by_layer = by_layer * self.rotary.turned_layers[:, None, None]
-        cos, sin = self.rotary.cos_sin(by_layer, keys.device)
-        return self.rotary.turn(keys, cos[:, None], sin[:, None])
+    def _numbers(self, rows: npt.NDArray[Any]) -> torch.Tensor:
+        """``[P, n]`` whole numbers as a tensor where the keys are."""
+        return torch.from_numpy(rows.astype(np.int64)).to(self.keys.device)
+
+    def _angles(self, delta: npt.NDArray[Any]) -> CosSin | None:
+        """What turns keys by ``delta[P or 1, n or 1]`` positions; None when that is nothing."""
+        return self.rotary.cos_sin(self._numbers(delta)) if delta.any() else None
+
+    def _by(self, delta: int) -> CosSin | None:
+        """What turns all keys by as much."""
+        if delta not in self._same_turn:
+            self._same_turn[delta] = self._angles(np.array([[delta]]))
+        return self._same_turn[delta]
+
+    def _turn(
+        self, source: torch.Tensor, target: torch.Tensor, angles: CosSin | None, layers: slice
+    ) -> None:
+        """Fill ``target`` with the entries ``[l, B, H, n, D]`` of some layers, keys turned.
+
+        The two may overlap.
+        """
+        if angles is None:
+            target.copy_(source.clone() if _shared(source, target) else source)
+            return
+        cos, sin = angles
+        if len(cos) > 1:  # a row a pattern
+            cos, sin = cos[self._rows[layers]][:, None], sin[self._rows[layers]][:, None]
+        if not self._all_turned:
+            turned = self._turned_layers[layers, None, None, None, None]
+            cos, sin = torch.where(turned, cos, 1.0), torch.where(turned, sin, 0.0)
+        self.rotary.turn(source, cos, sin, out=target)
 
 
 def bytes_per_entry(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, int]:
@@ -252,6 +333,11 @@ def bytes_per_entry(config: PretrainedConfig, dtype: torch.dtype) -> tuple[int, 
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     part = int(text.num_hidden_layers * heads * width * dtype.itemsize)
     return part * (2 if dtype in EXACT else 3), part * 2
+
+
+def _shared(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors lie in the same storage, so that one may be written over the other."""
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def _entry_bytes(part: torch.Tensor) -> int:

@@ -25,6 +25,7 @@ from lacache_core.ladder import LadderConfig
 from lacache_core.plan import GroupCompaction, IntArray
 from lacache_core.policies import Planner, Policy, as_policy
 from lacache_core.rope import rotary_of
+from lacache_core.stopwatch import timed
 
 
 class _LadderLayer(CacheLayerMixin):
@@ -49,7 +50,8 @@ class _LadderLayer(CacheLayerMixin):
     def update(  # type: ignore[override,unused-ignore]
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._contents.update(self._index, key_states, value_states)
+        with timed("update"):
+            return self._contents.update(self._index, key_states, value_states)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -296,6 +298,11 @@ def _refuse_what_cannot_work(
     cache = given.get("past_key_values")
     if not isinstance(cache, LadderCache):
         return
+    if given.get("use_cache") is False:
+        raise UnsupportedOperationError(
+            "use_cache = False: without a cache there is nothing for past_key_values to keep. "
+            "Leave use_cache out, or leave past_key_values out."
+        )
     if cache.decoder() is not model:
         raise UnsupportedOperationError(
             "past_key_values: this cache was made for another model, whose positions and layers "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lacache_core.embedded import NUM_LAYERS, embedded_folder
+from lacache_core.embedded import NUM_LAYERS, NUM_POSITIONS, embedded_folder
 from lacache_core.errors import ModelUnavailableError, UnsupportedModelError
 from lacache_core.settings import EMBEDDED_ID
 
@@ -150,18 +150,28 @@ def cached_folder(model_id: str) -> Path | None:
 
 def num_layers(model_id: str) -> int | None:
     """Decoder layers of a model as far as files on this machine tell; at once."""
+    return NUM_LAYERS if model_id == EMBEDDED_ID else _told(model_id, "num_hidden_layers")
+
+
+def max_positions(model_id: str) -> int | None:
+    """How many positions a model has, as far as files on this machine tell; at once."""
     if model_id == EMBEDDED_ID:
-        return NUM_LAYERS
+        return NUM_POSITIONS
+    return _told(model_id, "max_position_embeddings")
+
+
+def _told(model_id: str, name: str) -> int | None:
+    """A number in the configuration of a model that is on this machine."""
     folder = Path(model_id).expanduser()
     place = folder if folder.is_dir() else cached_folder(model_id)
     if place is None:
         return None
     try:
         config = json.loads((place / "config.json").read_text(encoding="utf-8"))
-        layers = (config.get("text_config") or config).get("num_hidden_layers")
+        found = (config.get("text_config") or config).get(name)
     except (OSError, ValueError, AttributeError):
         return None
-    return layers if isinstance(layers, int) else None
+    return found if isinstance(found, int) else None
 
 
 def check_architecture(model_id: str, config: Any) -> None:

@@ -17,6 +17,7 @@ from lacache_core.plan import CompactionPlan, GroupCompaction
 from lacache_core.policies import Arrival, AttentionNeed, Planner
 from lacache_core.policies.base import NEEDS_ATTENTION
 from lacache_core.rope import Rotary
+from lacache_core.stopwatch import timed
 from lacache_core.trace import FloatArray
 
 
@@ -60,8 +61,9 @@ class Contents:
         plan, self.due = self.due, None
         if plan is not None and self.buffers is not None:
             base = self.base
-            self._account(plan)
-            self.buffers.compact(plan, base, self.base)
+            with timed("compaction"):
+                self._account(plan)
+                self.buffers.compact(plan, base, self.base)
             if self.planner.holds_prompt and self.planner.capacity is not None:
                 self.buffers.shrink(self.planner.capacity + 1, self.held)
 
@@ -69,13 +71,15 @@ class Contents:
         """Plan a step whose attention is known by now."""
         need, mass = self.planner.attention, None
         if self.tally.queries:
-            mass = self.tally.take()
+            with timed("observing"):
+                mass = self.tally.take()
             if mass is None:
                 raise UnsupportedOperationError(NEEDS_ATTENTION)
             if self.mass is not None:
                 mass[:, :, : arrival.held] += self.mass
         self.undecided = None
-        self.due = self.planner.plan(replace(arrival, mass=mass))
+        with timed("planning"):
+            self.due = self.planner.plan(replace(arrival, mass=mass))
         self.mass = mass if need is not None and need.adds_up else None
 
     def _account(self, plan: CompactionPlan) -> None:
@@ -133,7 +137,8 @@ class Contents:
             text=self.text,
         )
         if self.planner.attention is None:
-            self.step_plan = self.planner.plan(self.arrival)
+            with timed("planning"):
+                self.step_plan = self.planner.plan(self.arrival)
         else:
             self._listen(self.planner.attention, batch=keys.shape[0])
         if self.buffers is None:

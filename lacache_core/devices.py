@@ -93,8 +93,8 @@ def choose_dtype(asked: Any, device: torch.device) -> torch.dtype:
 def _asked(field: str, value: Any, variable: str) -> tuple[str, Any]:
     """What was asked for and under which name; None when nothing was."""
     if value is None or value == "auto":
-        field, value = variable, os.environ.get(variable, "").strip()
-    return field, None if value in ("", "auto") else value
+        field, value = variable, os.environ.get(variable, "").strip() or "auto"
+    return field, None if value == "auto" else value
 
 
 def _has_bfloat16(device: torch.device) -> bool:

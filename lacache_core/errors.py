@@ -6,6 +6,11 @@ Nothing here knows where an error is shown. The page, the API and the command li
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+_NAMED = re.compile(r"`(\w+)`")
+
 
 class LaCacheError(Exception):
     """Base of everything this project raises on purpose; its text is fit for a user."""
@@ -21,20 +26,35 @@ class InvalidSettingError(LaCacheError, ValueError):
     value
         What was given.
     allowed
-        What would have been right, in words ("a whole number from 1 to 29").
+        What would have been right, in words ("a whole number from 1 to 29"). Where it speaks of
+        another setting, that one's name stands in backquotes ("less than `span` 15"), so that
+        ``told`` can spell it as its reader knows it; they are in no text.
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field = field
         self.value = value
-        self.allowed = allowed
-        shown = repr(value)
+        self._allowed = allowed
+        super().__init__(self.told(str))
+
+    @property
+    def allowed(self) -> str:
+        """What would have been right, in words."""
+        return self._allowed_by(str)
+
+    def told(self, spelled: Callable[[str], str]) -> str:
+        """The text, with every setting that it names spelled by ``spelled``."""
+        shown = repr(self.value)
         if len(shown) > 80:
             shown = shown[:77] + "..."
-        super().__init__(f"{field} = {shown} is not possible: it must be {allowed}.")
+        name, allowed = spelled(self.field), self._allowed_by(spelled)
+        return f"{name} = {shown} is not possible: it must be {allowed}."
+
+    def _allowed_by(self, spelled: Callable[[str], str]) -> str:
+        return _NAMED.sub(lambda found: spelled(found[1]), self._allowed)
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
-        return (type(self), (self.field, self.value, self.allowed))
+        return (type(self), (self.field, self.value, self._allowed))
 
 
 class InvalidLadderError(InvalidSettingError):

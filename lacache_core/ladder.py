@@ -22,6 +22,10 @@ from lacache_core.errors import InvalidLadderError
 from lacache_core.plan import CompactionPlan, GroupCompaction, IntArray
 
 ARRANGEMENTS = ("interleaved", "staircase")
+MOST_ENTRIES = 10**9
+"""No setting is larger: positions are counted in 32 bits."""
+MOST_TOKENS = 10_000_000
+"""Tokens that ``retained`` goes through at most: some gigabytes for a ladder of many patterns."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class LadderConfig:
         for item in fields(self):
             if item.name != "arrangement":
                 value = _whole(item.name, getattr(self, item.name))
+                if value > MOST_ENTRIES:
+                    raise InvalidLadderError(item.name, value, f"at most {MOST_ENTRIES:,}")
                 object.__setattr__(self, item.name, value)
         if self.arrangement not in ARRANGEMENTS:
             raise InvalidLadderError("arrangement", self.arrangement, " or ".join(ARRANGEMENTS))
@@ -71,7 +77,7 @@ class LadderConfig:
         _at_least("slack", self.slack, 0)
         if not 0 <= self.overlap < self.span:
             raise InvalidLadderError(
-                "overlap", self.overlap, f"from 0 to {self.span - 1} (less than span {self.span})"
+                "overlap", self.overlap, f"from 0 to {self.span - 1} (less than `span` {self.span})"
             )
 
     def ladder(self, num_layers: int) -> Ladder:
@@ -124,7 +130,7 @@ class Ladder:
             raise InvalidLadderError(
                 "overlap",
                 c.overlap,
-                f"{_ranges(possible)} for span {c.span} on {layers} layers; otherwise every layer "
+                f"{_ranges(possible)} for `span` {c.span} on {layers} layers; else every layer "
                 f"keeps all {width} entries of a group, nothing is ever freed and memory grows",
             )
         values = {
@@ -148,8 +154,8 @@ class Ladder:
             return
         least = smallest_budget(self.num_layers, c.span, c.overlap, c.num_sink, c.slack)
         why = (
-            f"{least} or more for span {c.span}, overlap {c.overlap}, num_sink {c.num_sink}, "
-            f"slack {c.slack} on {self.num_layers} layers (sinks, the {self.num_layers} newest "
+            f"{least} or more for `span` {c.span}, `overlap` {c.overlap}, `num_sink` {c.num_sink}, "
+            f"`slack` {c.slack} on {self.num_layers} layers (sinks, the {self.num_layers} newest "
             "entries and one group must fit)"
         )
         raise InvalidLadderError("budget", c.budget, why)
@@ -300,11 +306,13 @@ def retained(config: LadderConfig, num_layers: int, tokens_seen: int) -> IntArra
     Raises
     ------
     InvalidLadderError
-        When the configuration is impossible on that many layers, or ``tokens_seen`` is negative.
+        When the configuration is impossible on that many layers, or ``tokens_seen`` is negative
+        or above ``MOST_TOKENS``.
     """
     ladder = config.ladder(num_layers)
     seen = _whole("tokens_seen", tokens_seen)
-    _at_least("tokens_seen", seen, 0)
+    if not 0 <= seen <= MOST_TOKENS:
+        raise InvalidLadderError("tokens_seen", tokens_seen, f"from 0 to {MOST_TOKENS:,}")
     plan = ladder.plan(0, seen, config.num_sink)
     if plan is None:
         return np.tile(np.arange(seen, dtype=np.int32), (num_layers, 1))

@@ -18,6 +18,26 @@ Sentence = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
+class Needle(BaseModel):
+    """Of a run that was asked for something hidden in its text.
+
+    Attributes
+    ----------
+    start, stop
+        The text positions ``start <= t < stop`` say it.
+    key, answer, correct
+        What was hidden, what the model wrote, and whether the one occurs in the other.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    start: Count
+    stop: Annotated[int, Field(ge=1, le=2**53)]
+    key: Word
+    answer: Sentence
+    correct: bool
+
+
 class Manifest(BaseModel):
     """A run in words and numbers.
 
@@ -43,12 +63,16 @@ class Manifest(BaseModel):
         Bytes of one entry in all layers: as this cache stores it, and as a plain one would.
     stop_reason
         Why the run ended; "" when it had not.
+    seconds_by_part
+        Where the time went, by the names of ``lacache_core.stopwatch``; empty: not known.
     created, versions
         When it ran (ISO 8601), and with which versions of what.
     title, about
         For recorded runs: a name and a sentence.
     fact
         ``(first, last)`` text positions of something said early and needed late, if there is such.
+    needle
+        What was asked for at the end, if anything was; its positions are then the fact.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
@@ -68,11 +92,20 @@ class Manifest(BaseModel):
     bytes_per_entry: Count
     full_bytes_per_entry: Count
     stop_reason: Word = ""
+    seconds_by_part: dict[Word, float] = Field(default_factory=dict, max_length=100)
     created: Word = ""
     versions: dict[Word, Word] = Field(default_factory=dict, max_length=100)
     title: Word = ""
     about: Sentence = ""
     fact: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    needle: Needle | None = None
+
+    @property
+    def marked(self) -> list[int] | None:
+        """``[first, last]`` of the fact or the needle; None where there is neither."""
+        if self.fact is None and self.needle is not None:
+            return [self.needle.start, self.needle.stop - 1]
+        return self.fact
 
     @classmethod
     def of(cls, trace: Trace) -> Manifest:
@@ -96,9 +129,11 @@ class Manifest(BaseModel):
 
     def _fits(self, trace: Trace) -> None:
         tokens = trace.num_tokens
+        span, needle = self.marked, self.needle
         for name, value, right in (
             ("tokens", f"{len(self.tokens)} strings", len(self.tokens) == tokens),
-            ("fact", self.fact, self.fact is None or self.fact[0] <= self.fact[1] < tokens),
+            ("fact", self.fact, span is None or span[0] <= span[1] < tokens),
+            ("needle", needle, needle is None or needle.start < needle.stop <= tokens),
         ):
             if not right:
                 raise DamagedTraceError(

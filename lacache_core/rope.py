@@ -46,39 +46,49 @@ class Rotary:
     def num_layers(self) -> int:
         return int(self.turned_layers.shape[0])
 
-    def cos_sin(
-        self, delta: torch.Tensor, device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def cos_sin(self, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosine and sine for position differences: ``[...] -> two float32[..., r / 2]``.
 
-        The angle is taken in float64: an absolute angle in float32 is off by 5e-3 rad at position
-        131,072. ``attention_scaling`` (YaRN) is on the key already and must not come in again.
+        They are where ``delta`` is. The angle is taken in float64: an absolute angle in float32 is
+        off by 5e-3 rad at position 131,072. ``attention_scaling`` (YaRN) is on the key already and
+        must not come in again.
         """
+        if delta.device.type == "cuda":
+            angle = delta.to(torch.float64)[..., None] * self.inv_freq.to(delta.device)
+            return angle.cos().float(), angle.sin().float()
         # Few differences are distinct, and looking an angle up is far cheaper than a cosine.
-        distinct, places = delta.unique(return_inverse=True)
+        distinct, places = delta.cpu().unique(return_inverse=True)
         angle = distinct.to(torch.float64)[:, None] * self.inv_freq
         cos, sin = angle.cos().float(), angle.sin().float()
-        return cos[places].to(device), sin[places].to(device)
+        return cos[places].to(delta.device), sin[places].to(delta.device)
 
-    def turn(self, keys: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    def turn(
+        self,
+        keys: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Turn ``keys[..., n, D]`` by angles that broadcast as ``[..., n, r / 2]``.
 
-        Computed in at least float32, returned in the dtype of ``keys``.
+        Computed in at least float32. Written to ``out``, which may overlap ``keys``; to a new
+        tensor in the dtype of ``keys`` without one.
         """
         half = self.inv_freq.shape[0]
-        turned = keys[..., : 2 * half]
-        wide = turned if keys.dtype in (torch.float32, torch.float64) else turned.float()
+        out = torch.empty_like(keys) if out is None else out
+        wide = keys[..., : 2 * half]
+        wide = wide if keys.dtype in (torch.float32, torch.float64) else wide.float()
+        still = keys[..., 2 * half :].clone() if 2 * half < keys.shape[-1] else None
         if self.pairing == "halves":
-            first, second = wide[..., :half], wide[..., half:]
+            a, b = slice(0, half), slice(half, 2 * half)
         else:
-            first, second = wide[..., 0::2], wide[..., 1::2]
-        out = torch.empty_like(keys)
-        a, b = first * cos - second * sin, second * cos + first * sin
-        if self.pairing == "halves":
-            out[..., :half], out[..., half : 2 * half] = a, b
-        else:
-            out[..., 0 : 2 * half : 2], out[..., 1 : 2 * half : 2] = a, b
-        out[..., 2 * half :] = keys[..., 2 * half :]
+            a, b = slice(0, 2 * half, 2), slice(1, 2 * half, 2)
+        first, second = wide[..., a], wide[..., b]
+        turned_first = torch.mul(first, cos).addcmul_(second, sin, value=-1)
+        turned_second = torch.mul(second, cos).addcmul_(first, sin)
+        out[..., a], out[..., b] = turned_first, turned_second
+        if still is not None:
+            out[..., 2 * half :] = still
         return out
 
 
@@ -128,9 +138,15 @@ def check_config(config: Any) -> None:
             f"it has {', '.join(other)} layers; the ladder needs full attention in every layer"
         )
     rope = getattr(text, "rope_parameters", None)
+    if not rope and getattr(text, "rotary_dim", None):
+        raise refuse(
+            "it turns keys by a table of sines and cosines of its own, not by the rotary module "
+            "and rope_parameters from which this cache reads the angles"
+        )
     if not rope:
         raise refuse(
-            "it has no rotary position embedding (learned absolute positions cannot be moved)"
+            "it has no rotary position embedding (learned absolute positions and ALiBi cannot be "
+            "moved)"
         )
     if "rope_type" not in rope:
         raise refuse("its rotary frequencies differ between kinds of layers")
@@ -173,7 +189,7 @@ def _measure(model: PreTrainedModel) -> Rotary:
         rotary = Rotary(inv_freq, pairing, torch.ones(len(still), dtype=torch.bool))  # type: ignore[arg-type]
         if 2 * inv_freq.shape[0] > still[0].shape[-1]:
             break
-        cos, sin = rotary.cos_sin(torch.tensor([float(position)]), torch.device("cpu"))
+        cos, sin = rotary.cos_sin(torch.tensor([position]))
         turned = [
             fits(rotary.turn(a.cpu(), cos, sin), b.cpu()) for a, b in zip(still, moved, strict=True)
         ]

@@ -53,27 +53,44 @@ class RunSettings(BaseModel):
     )
     policy: Literal[
         "full", "sliding_window", "streaming_llm", "lacache", "h2o", "tova", "snapkv", "random"
-    ] = Field("lacache", title="Policy", description="What to keep when the budget is full.")
+    ] = Field(
+        "lacache", title="Policy", description="What each layer keeps once its budget is full."
+    )
     budget: int = Field(
         256,
         ge=16,
         le=8192,
         title="Budget",
-        description="Entries (keys and values) that each layer may hold.",
+        description="How many tokens each layer may hold at once, as keys and values.",
     )
     span: int = Field(
-        15, ge=1, le=127, title="Span", description="In how many layers one token survives."
+        15,
+        ge=1,
+        le=127,
+        title="Span",
+        description="In how many layers an old token survives. Fewer: the cache reaches further "
+        "back, but each token is in fewer layers.",
     )
     overlap: int = Field(
-        0, ge=0, le=126, title="Overlap", description="Layers that neighbouring tokens share."
+        0,
+        ge=0,
+        le=126,
+        title="Overlap",
+        description="How many layers two neighbouring old tokens share; less than the span.",
     )
     num_sink: int = Field(
-        4, ge=0, le=512, title="Sinks", description="First tokens, which are never dropped."
+        4,
+        ge=0,
+        le=512,
+        title="Sinks",
+        description="How many tokens at the beginning are never dropped.",
     )
     arrangement: Literal["interleaved", "staircase"] = Field(
         "interleaved",
         title="Arrangement",
-        description="interleaved: as the published code; staircase: as the paper's figure.",
+        description="Which layers keep which token. interleaved: neighbouring layers differ, as in "
+        "the published code; staircase: shallow layers keep earlier tokens of a group, deep layers "
+        "later ones, as in the paper's figure.",
     )
     slack: int = Field(
         0,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lacache_core.errors import InvalidSettingError
 from lacache_core.plan import GroupCompaction, IntArray
 
 FloatArray = npt.NDArray[np.float32]
@@ -59,6 +61,9 @@ class StepEvent:
         What ``next_token`` adds to the text; "" while a character is incomplete.
     seconds
         Time of the forward pass, the choice of the next token and the compaction.
+    parts
+        The same by part, as ``lacache_core.stopwatch`` names them; empty on a GPU, which does its
+        work later than it is asked to.
     """
 
     step: int
@@ -73,6 +78,7 @@ class StepEvent:
     next_token: int | None = None
     text: str = ""
     seconds: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +150,13 @@ class Trace:
         return int(self.seen.shape[0])
 
     def held_at(self, step: int) -> npt.NDArray[np.bool_]:
-        """What the cache held after ``step``, in any head: ``bool[L, T]``."""
+        """What the cache held after ``step``, in any head: ``bool[L, T]``.
+
+        Raises
+        ------
+        InvalidSettingError
+            When the run has no such step; -1 is before the first, when nothing was held.
+        """
         return self._held(self.evicted_at, step)
 
     def share_at(self, step: int) -> FloatArray:
@@ -181,6 +193,7 @@ class Trace:
         return self._finest.reshape(math.prod(self.row_shape), self.num_tokens)
 
     def _held(self, evicted_at: IntArray, step: int) -> npt.NDArray[np.bool_]:
+        step = _index("step", step, -1, self.num_steps - 1)
         gone = (evicted_at != HELD) & (evicted_at <= step)
         held: npt.NDArray[np.bool_] = (self.joined_at <= step) & ~gone
         return held
@@ -200,6 +213,7 @@ class Trace:
 
     def until(self, steps: int) -> Trace:
         """The run as it was after its first ``steps`` steps."""
+        steps = _index("steps", steps, 0, self.num_steps)
         tokens = int(self.seen[steps - 1]) if steps > 0 else 0
 
         def then(evicted_at: IntArray) -> IntArray:
@@ -261,6 +275,19 @@ class Trace:
         buffer = io.BytesIO()
         self.save(buffer)
         return buffer.getvalue()
+
+
+def _index(name: str, value: object, least: int, most: int) -> int:
+    """``value`` as an int within these limits."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        found = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        found = least - 1
+    if not least <= found <= most:
+        raise InvalidSettingError(name, value, f"a whole number from {least} to {most}")
+    return found
 
 
 def last_of_heads(by_head: IntArray) -> IntArray:

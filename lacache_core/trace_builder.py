@@ -55,6 +55,7 @@ class TraceBuilder:
         self._seen: list[int] = []
         self._seconds: list[float] = []
         self._compactions: list[tuple[int, ...]] = []
+        self.seconds_by_part: dict[str, float] = {}
 
     @property
     def num_steps(self) -> int:
@@ -83,6 +84,8 @@ class TraceBuilder:
         self._joined.append(np.full(arriving, step, dtype=np.int32))
         self._seen.append(event.seen)
         self._seconds.append(event.seconds)
+        for part, seconds in event.parts.items():
+            self.seconds_by_part[part] = self.seconds_by_part.get(part, 0.0) + seconds
         self._reserve(event.seen)
         np.put_along_axis(self._evicted, event.dropped.astype(np.int64), step, axis=1)
         before = event.seen - arriving

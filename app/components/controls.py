@@ -50,7 +50,7 @@ def control(name: str, prefix: str = "", **more: Any) -> Any:
     }
     if name == "policy":
         choices = [(policy.label, policy_name) for policy_name, policy in POLICIES.items()]
-        return gr.Dropdown(choices, **{**about, "info": None, **more})
+        return gr.Dropdown(choices, **about | more)
     if get_origin(kind) is not None:
         return gr.Radio(**{"choices": list(get_args(kind)), **about, **more})
     if kind is bool:
@@ -83,12 +83,19 @@ def _longest(name: str, high: float) -> float:
 def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
     """Updates of the policy's controls by name: only those that the chosen policy has are shown."""
     policy = values.get("policy")
-    has = policy_settings(policy) if policy in POLICIES else ()
+    known = isinstance(policy, str) and policy in POLICIES
+    has = policy_settings(str(policy)) if known else ()
     updates = {name: gr.update(visible=name in has) for name in SETTINGS}
     span = values.get("span")
     if isinstance(span, (int, float)) and span >= 1:
         updates["overlap"] |= {"maximum": max(1, int(span) - 1)}
     return updates
+
+
+def policy_info(policy: Any) -> str:
+    """What the chosen policy keeps; what policies are for, where none is known."""
+    known = isinstance(policy, str) and policy in POLICIES
+    return str(POLICIES[policy].about if known else FIELDS["policy"].description)
 
 
 def restored(components: Mapping[Any, Any], found: Mapping[Any, Any]) -> list[Any]:

@@ -16,11 +16,11 @@ from typing import Any
 import gradio as gr
 
 from app.components.module import module_html
+from app.outcome import offer
 from app.runner import describe_problem
-from app.runs import MAX_OPEN_BYTES, Kept, Runs
+from app.runs import MAX_OPEN_BYTES, Runs
 from app.snapshot import Message, as_text
 from lacache_core.errors import LaCacheError
-from lacache_core.manifest import Manifest
 
 LOG = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
         Anything else that ``gr.HTML`` takes, such as ``elem_id``.
     """
     kept = runs.recordings()
-    offered = [_offer(run) for run in kept]
+    offered = [offer(run.id, run.kept) for run in kept]
 
     def open_file(given: list[str]) -> Message:
         """A saved trace: ``[file name, base64]``."""
@@ -90,18 +90,6 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
         ],
         **options,
     )
-
-
-def _offer(run: Kept) -> dict[str, Any]:
-    """A recording as the menu and the tour need it before they open it."""
-    manifest = Manifest.of(run.kept)
-    return {
-        "id": run.id,
-        "label": manifest.title,
-        "about": manifest.about,
-        "policy": manifest.policy,
-        "fact": manifest.fact is not None,
-    }
 
 
 def asking(name: str) -> str:

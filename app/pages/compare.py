@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.controls import MAIN, control, fitting, restored
+from app.components.controls import MAIN, control, fitting, policy_info, restored
 from app.components.live_map import asking, named
 from app.components.module import module_html
 from app.components.share import share
@@ -136,7 +136,7 @@ def _side_controls(side: str) -> _Inputs:
     shown = {name: update["visible"] for name, update in fitting({"policy": policy}).items()}
     with gr.Group(elem_classes=f"lx-side lx-side-{side}"):
         gr.HTML(f"<h3 class='lx-side-name'><i>{side.upper()}</i></h3>")
-        inputs = {"policy": control("policy", prefix, value=policy)}
+        inputs = {"policy": control("policy", prefix, value=policy, info=policy_info(policy))}
         inputs |= {name: control(name, prefix, visible=shown[name]) for name in MAIN}
         with gr.Accordion("More settings", open=False):
             inputs |= {name: control(name, prefix, visible=shown[name]) for name in _SIDE_MORE}
@@ -144,17 +144,19 @@ def _side_controls(side: str) -> _Inputs:
 
 
 def _fit(inputs: _Inputs, side: str) -> None:
-    """Show only the settings that the side's policy has."""
+    """Show only the settings that the side's policy has, and say what it keeps."""
     names = ("policy", "span")
 
     def fit(*given: Any) -> list[Any]:
-        return list(fitting(dict(zip(names, given, strict=True))).values())
+        values = dict(zip(names, given, strict=True))
+        about = gr.update(info=policy_info(values["policy"]))
+        return [about, *fitting(values).values()]
 
     gr.on(
         [inputs[side, name].change for name in names],
         fit,
         [inputs[side, name] for name in names],
-        [inputs[side, name] for name in SETTINGS],
+        [inputs[side, name] for name in ("policy", *SETTINGS)],
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.controls import MAIN, control, fitting, restored
+from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.components.share import share
@@ -42,18 +42,25 @@ def explore(demo: gr.Blocks) -> None:
     )
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
-            gr.HTML("<h2 class='lx-title'>Your own run</h2>")
+            gr.HTML("<h2 class='lx-title' id='own-run'>Your own run</h2>")
             inputs = _text_controls()
-            with gr.Row(elem_classes="lx-actions"):
-                run = gr.Button("Run", variant="primary", elem_id="run")
-                stop = gr.Button("Stop", elem_id="stop")
-            inputs["policy"] = control("policy")
+            inputs["policy"] = control("policy", info=policy_info(FIELDS["policy"].default))
+            inputs["budget"] = control("budget")
+            run, stop, problem = _actions()
             with gr.Group(elem_classes="lx-preview"):
+                gr.HTML("<h3 class='lx-subtitle'>What these settings would keep</h3>")
                 preview = module_html("preview.js", value=as_text(_first_preview()))
+                inputs |= {name: control(name) for name in ("span", "overlap")}
                 length = gr.Slider(
-                    64, MOST_DRAWN, DEFAULT_TOKENS, step=64, label="Preview after … tokens"
+                    64,
+                    MOST_DRAWN,
+                    DEFAULT_TOKENS,
+                    step=64,
+                    label="Tokens read",
+                    info="For how long a text this preview is drawn.",
+                    elem_id="preview-length",
                 )
-            inputs |= {name: control(name) for name in (*MAIN, "max_new_tokens")}
+            inputs["max_new_tokens"] = control("max_new_tokens")
             with gr.Accordion("More settings", open=False):
                 inputs |= {name: control(name) for name in _MORE}
             link = _share(inputs)
@@ -62,15 +69,15 @@ def explore(demo: gr.Blocks) -> None:
 
     names, components = list(inputs), list(inputs.values())
 
-    def start(request: gr.Request, *given: Any) -> Iterator[str]:
+    def start(request: gr.Request, *given: Any) -> Iterator[tuple[str, str]]:
         values = dict(zip(names, given, strict=True))
         for message in _run_for_page(values, request.session_hash):
-            yield as_text(message)
+            yield as_text(message), _problem_of(message)
 
     run.click(
         start,
         components,
-        view,
+        [view, problem],
         show_progress="hidden",
         concurrency_limit=4,
         concurrency_id="runs",
@@ -88,7 +95,7 @@ def explore(demo: gr.Blocks) -> None:
         [length.change, *(inputs[name].change for name in ("policy", *SETTINGS))],
         show_preview,
         [length, *components],
-        [preview, *(inputs[name] for name in SETTINGS)],
+        [preview, inputs["policy"], *(inputs[name] for name in SETTINGS)],
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
@@ -102,6 +109,25 @@ def explore(demo: gr.Blocks) -> None:
     demo.load(restore, None, [*components, link], show_progress="hidden", api_visibility="private")
 
 
+def _actions() -> tuple[gr.Button, gr.Button, gr.HTML]:
+    """Run, Stop, and where it says why nothing ran; on phones a bar that is always in reach."""
+    with gr.Column(elem_classes="lx-start"):
+        problem = gr.HTML(elem_id="run-problem", elem_classes="lx-problem", padding=False)
+        with gr.Row(elem_classes="lx-actions"):
+            gr.HTML("<a href='#own-run'>Settings</a>", elem_classes="lx-jump", padding=False)
+            run = gr.Button("Run", variant="primary", elem_id="run")
+            stop = gr.Button("Stop", elem_id="stop")
+    return run, stop, problem
+
+
+def _problem_of(message: Message) -> str:
+    """What stands beside Run while this is the newest message: why a run failed, else nothing."""
+    state = message["state"]
+    if state["name"] != "failed":
+        return ""
+    return f"<p role='alert'>{html.escape(state['message'])}</p>"
+
+
 def _text_controls() -> dict[str, Any]:
     """The text and what to do with it, by name of the setting."""
     inputs: dict[str, Any] = {}
@@ -112,8 +138,8 @@ def _text_controls() -> dict[str, Any]:
     inputs["prompt"] = gr.Textbox(
         found[1].text,
         label="Text",
-        lines=7,
-        max_lines=7,
+        lines=5,
+        max_lines=5,
         elem_id="prompt",
         placeholder="Paste a long text, or pick a sample",
     )
@@ -177,4 +203,5 @@ def _preview(values: dict[str, Any], tokens: Any) -> tuple[Any, ...]:
     """What the settings would keep, and which of the sliders the policy has."""
     length = int(tokens) if isinstance(tokens, (int, float)) else DEFAULT_TOKENS
     message = preview_message(values, max(1, min(MOST_DRAWN, length)))
-    return (as_text(message), *fitting(values).values())
+    about = gr.update(info=policy_info(values.get("policy")))
+    return (as_text(message), about, *fitting(values).values())

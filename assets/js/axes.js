@@ -46,9 +46,9 @@ function columnAxis(g, map) {
   const promptX = promptMark(map);
   const free = right - g.measureText(name).width - 8;
   g.textAlign = "center";
-  for (let column = Math.ceil(first / step) * step; column <= last; column += step) {
-    const x = map.xOf(column);
-    const label = count(column);
+  for (const number of numbers(first, last, step)) {
+    const x = map.xOf(number - 0.5);
+    const label = count(number);
     const half = g.measureText(label).width / 2;
     g.fillRect(whole(x), plot.bottom, 1, 4);
     const marked = promptX !== null && Math.abs(x - promptX) < half + 8;
@@ -71,6 +71,13 @@ function columnAxis(g, map) {
       g.fillText(after ? `${text} →` : `↑ ${text}`, after ? x - 4 : Math.max(x + 4, wide + 12), plot.bottom + 23);
     }
   }
+}
+
+/** The columns that are named, counted from 1: the first one, and every one that the step divides. */
+function numbers(first, last, step) {
+  const found = first < 1 && step > 2 ? [1] : [];
+  for (let n = Math.max(step, Math.ceil((first + 0.5) / step) * step); n - 0.5 <= last; n += step) found.push(n);
+  return found;
 }
 
 /** Where the given text ends and the model's begins; null when that is not in sight. */

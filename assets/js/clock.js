@@ -81,7 +81,7 @@ export class Clock {
     const by = direction > 0
       ? this.store.compactionsBy(clock) // the first one after the clock
       : this.store.compactionsBy(clock - 1) - 1; // the last one before it
-    if (compactions[by]) this.view.setClock(compactions[by].step);
+    if (by >= 0 && by < compactions.length) this.view.setClock(compactions.stepOf(by));
   }
 
   /** So many steps on or back. */
@@ -160,10 +160,10 @@ export class Clock {
     const slots = Math.max(1, Math.floor(width / thick));
     const ticks = new Uint32Array(slots);
     const restarts = new Uint8Array(slots);
-    for (const c of store.compactions) {
-      const x = Math.round((c.step / span) * (slots - 1));
+    for (let k = 0; k < store.compactions.length; k++) {
+      const x = Math.round((store.compactions.stepOf(k) / span) * (slots - 1));
       ticks[x]++;
-      if (c.restart) restarts[x] = 1;
+      if (store.compactions.restartAt(k)) restarts[x] = 1;
     }
     const most = ticks.reduce((a, b) => Math.max(a, b), 1);
     for (let x = 0; x < slots; x++) {

@@ -1,7 +1,7 @@
 // A compaction, close up: the group before and after, which words each layer pattern kept, where the
 // cursor went, and a sentence. Speaks of the compaction that View names.
 
-import { button, count, counted, el, svg, throttled, visible } from "./dom.js";
+import { button, count, counted, el, ordinal, svg, throttled, visible } from "./dom.js";
 import { compacts, eventName } from "./events.js";
 import { Groups } from "./groups.js";
 import { drawStrip } from "./strip.js";
@@ -65,10 +65,10 @@ export class Closeup {
     const heading = compacts(store) ? "A compaction, close up" : `An ${eventName(store)}, close up`;
     if (this.heading.textContent !== heading) this.heading.textContent = heading;
     const key = `${store.run}/${at}`;
-    const event = store.compactions[at];
+    const event = store.compactions.get(at);
     const here = event?.step === view.clock ? "" : `, ${counted(view.clock - event?.step, "step")} ago`;
     const said = event
-      ? `${count(at + 1)} of ${count(store.compactions.length)}${event.restart && compacts(store) ? ", a restart pass" : ""}${here}`
+      ? `${ordinal(at)} of ${count(store.compactions.length)}${event.restart && compacts(store) ? ", a restart pass" : ""}${here}`
       : store.steps ? "None by now: everything still fits." : "None yet";
     if (this.said.textContent !== said) this.said.textContent = said;
     if (this.shown === key) return;
@@ -87,7 +87,7 @@ export class Closeup {
   #stripInWords() {
     const { event, length, cursor } = this.group;
     return `Each ${this.store.heads > 1 ? "head" : "layer"}: ${counted(length, "entry", "entries")} before, ${length - event.width + event.kept} after`
-      + (compacts(this.store) ? `; the cursor at entry ${cursor} before, ${event.cursor} after.` : ".");
+      + (compacts(this.store) ? `; the cursor at entry ${ordinal(cursor)} before, ${ordinal(event.cursor)} after.` : ".");
   }
 
   /** A cell an entry: the group before, and what became of it. */
@@ -95,8 +95,8 @@ export class Closeup {
     const { event, patterns } = this.group;
     const heads = Array.from({ length: event.width }, (_, k) => event.start + k);
     const after = heads.slice(0, event.kept);
-    const head = el("tr", {}, el("th", { textContent: "entry" }), ...heads.map((n) => el("th", { textContent: count(n) })));
-    if (event.kept) head.append(arrow("th"), ...after.map((n) => el("th", { textContent: count(n) })));
+    const head = el("tr", {}, el("th", { textContent: "entry" }), ...heads.map((n) => el("th", { textContent: ordinal(n) })));
+    if (event.kept) head.append(arrow("th"), ...after.map((n) => el("th", { textContent: ordinal(n) })));
     const rows = patterns.map((pattern) => {
       const { tokens, kept } = pattern;
       const row = el("tr", {}, this.#layers(pattern));
@@ -124,7 +124,7 @@ export class Closeup {
   #layers(pattern) {
     const { layers, head } = pattern;
     const text = layersInWords(layers, this.store.layers).replace(/^layers? (?=\d)/, "");
-    const node = el("th", { scope: "row", textContent: head === null ? text : `${text} · ${head + 1}` });
+    const node = el("th", { scope: "row", textContent: head === null ? text : `${text} · ${ordinal(head)}` });
     node.title = head !== null
       ? followers(pattern, this.store.layers).replace(/,$/, "")
       : layers.length === this.store.layers ? "every layer" : `layers ${layers.join(", ")}`;
@@ -138,7 +138,7 @@ export class Closeup {
   #face(token, kept) {
     const text = this.store.tokens[token];
     const node = el(kept ? "b" : "del", { textContent: visible(text.trim() ? text.trim() : text) });
-    node.title = `token ${count(token)}, ${kept ? "kept" : "dropped"}`;
+    node.title = `token ${ordinal(token)}, ${kept ? "kept" : "dropped"}`;
     return node;
   }
 }

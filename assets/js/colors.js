@@ -18,7 +18,7 @@ export function readPalette(element) {
   const style = getComputedStyle(element);
   const get = (name) => style.getPropertyValue(`--lc-${name}`).trim();
   const palette = {};
-  for (const name of ["text", "muted", "line", "focus", "panel", "bar", "peak", "window", "accent", "edge"]) {
+  for (const name of ["text", "muted", "line", "focus", "panel", "bar", "peak", "window", "accent", "edge", "fact"]) {
     palette[name] = get(name);
   }
   for (const name of [...STATES, "few", "many", "both", "a", "b"]) palette[name] = parse(get(name));

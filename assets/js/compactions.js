@@ -2,11 +2,11 @@
 // are in sight exist, so thousands cost no more than twenty. A click sets the clock there. What one
 // of them did is told by closeup.js.
 
-import { count, counted, el } from "./dom.js";
+import { count, counted, el, ordinal } from "./dom.js";
 import { compacts, eventHeading } from "./events.js";
 import { span } from "./telling.js";
 
-const ROW = 26; // pixels; the style sheet says the same
+const ROW = 26, TOUCHED = 40; // pixels: a row that is clicked, or touched
 const HEAD = 24;
 const SPARE = 6; // rows kept ready above and below
 
@@ -19,6 +19,8 @@ export class Compactions {
     const head = el("div", { className: "lc-row lc-row-head" }, ...heads.map((h) => el("span", { textContent: h })));
     head.setAttribute("aria-hidden", "true");
     this.space = el("ol", { className: "lc-space" });
+    this.row = matchMedia("(max-width: 760px), (pointer: coarse)").matches ? TOUCHED : ROW;
+    root.style.setProperty("--lc-row", `${this.row}px`);
     this.box = el("div", { className: "lc-list", tabIndex: 0 }, head, this.space);
     this.box.setAttribute("role", "region");
     root.append(this.said, this.box);
@@ -49,7 +51,7 @@ export class Compactions {
       this.current = -1;
       this.top = this.box.scrollTop = 0;
     }
-    this.space.style.height = `${store.compactions.length * ROW}px`;
+    this.space.style.height = `${store.compactions.length * this.row}px`;
     const current = view.compaction;
     if (current !== this.current) {
       this.current = current;
@@ -60,49 +62,49 @@ export class Compactions {
       this.heading.textContent = heading;
       this.box.setAttribute("aria-label", heading);
     }
-    const newest = store.compactions[current];
+    const newest = store.compactions.get(current);
     this.said.textContent = this.#count(newest);
     this.#render();
   }
 
   #reveal() {
     const { box, height } = this;
-    const top = Math.max(0, this.current) * ROW; // below the heading, which stays in sight
+    const top = Math.max(0, this.current) * this.row; // below the heading, which stays in sight
     if (box.matches(":hover") && this.view.following) return; // somebody reads there
     if (top < this.top) this.top = box.scrollTop = top;
-    else if (top + ROW > this.top + height - HEAD) this.top = box.scrollTop = top + ROW + HEAD - height;
+    else if (top + this.row > this.top + height - HEAD) this.top = box.scrollTop = top + this.row + HEAD - height;
   }
 
   #render() {
-    const { store, rows, top, height } = this;
-    const first = Math.max(0, Math.floor(top / ROW) - SPARE);
-    const end = Math.min(store.compactions.length, Math.ceil((top + height) / ROW) + SPARE);
-    for (const [k, row] of rows) {
+    const { store, rows, top, height, row } = this;
+    const first = Math.max(0, Math.floor(top / row) - SPARE);
+    const end = Math.min(store.compactions.length, Math.ceil((top + height) / row) + SPARE);
+    for (const [k, item] of rows) {
       if (k >= first && k < end) continue;
-      row.remove();
+      item.remove();
       rows.delete(k);
     }
     for (let k = first; k < end; k++) {
-      let row = rows.get(k);
-      if (!row) {
-        row = this.#row(k, store.compactions[k]);
-        rows.set(k, row);
-        this.space.append(row);
+      let item = rows.get(k);
+      if (!item) {
+        item = this.#row(k, store.compactions.get(k));
+        rows.set(k, item);
+        this.space.append(item);
       }
-      row.className = k === this.current ? "lc-current" : k > this.current ? "lc-later" : "";
+      item.className = k === this.current ? "lc-current" : k > this.current ? "lc-later" : "";
     }
   }
 
   #row(k, c) {
     const cells = [
-      count(c.step + 1), count(c.seen), span(c.start, c.width), `${c.kept} of ${c.width}`, `${c.width - c.kept}`,
+      ordinal(c.step), count(c.seen), span(c.start, c.width), `${c.kept} of ${c.width}`, `${c.width - c.kept}`,
       c.restart ? "restart" : "",
     ];
     const item = el("button", { type: "button", className: "lc-row" },
       ...cells.map((text) => el("span", { textContent: text })));
     item.dataset.index = k;
     const row = el("li", {}, item);
-    row.style.top = `${k * ROW}px`;
+    row.style.top = `${k * this.row}px`;
     return row;
   }
 
@@ -112,6 +114,6 @@ export class Compactions {
     if (!store.compactions.length) return "None yet: everything still fits.";
     if (!newest) return "None yet at this step: everything still fitted.";
     const passes = newest.restarts && compacts(store) ? `, ${counted(newest.restarts, "restart pass", "restart passes")}` : "";
-    return `${count(current + 1)} so far${passes}`;
+    return `${ordinal(current)} so far${passes}`;
   }
 }

@@ -8,7 +8,7 @@ import { Clock } from "./clock.js";
 import { Costs } from "./costs.js";
 import { Curves } from "./curves.js";
 import { Difference, ahead, aheadAxis, differenceLegend, inWords } from "./difference.js";
-import { count, counted, el, throttled, visible } from "./dom.js";
+import { count, counted, el, ordinal, throttled, visible } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Forgot } from "./forgot.js";
 import { helpMenu, listen, listenForHelp } from "./keys.js";
@@ -64,7 +64,7 @@ class Comparison {
     this.about = el("span");
     this.caption = el("div", { className: "lc-caption", hidden: true }, el("p", {}, this.title, " ", this.about));
     this.gist = el("p", { className: "lc-gist" });
-    this.help = helpMenu(["<  >"]);
+    this.help = helpMenu(["<  >", "V"]);
     this.toolbar = new Toolbar(views.a, this.help);
     const legend = el("div", { className: "lc-legend lc-shared-legend" });
     this.sides = Object.fromEntries(SIDES.map((side) => [side, this.#side(side)]));
@@ -282,7 +282,7 @@ class Comparison {
     };
     set(parted, at < 0
       ? `Both write the same so far: ${counted(Math.max(0, Math.min(stores.a.length, stores.b.length) - pair.setup.promptTokens), "token")}.`
-      : `The texts part at token ${count(at)}, after ${counted(Math.max(0, at - pair.setup.promptTokens), "token")} that both wrote alike. `
+      : `The texts part at token ${ordinal(at)}, after ${counted(Math.max(0, at - pair.setup.promptTokens), "token")} that both wrote alike. `
         + `A went on: ${wrote(stores.a)}; B went on: ${wrote(stores.b)}.`);
   }
 
@@ -291,7 +291,7 @@ class Comparison {
     const cell = views.pair.focus;
     if (!pair.layers) set(this.verdict, "");
     else if (cell && cell.token < pair.length && cell.layer !== null) {
-      set(this.verdict, `token ${count(cell.token)}, layer ${cell.layer + 1}: ${inWords(pair.cell(cell.layer, cell.token, views.pair.clock))}`);
+      set(this.verdict, `token ${ordinal(cell.token)}, layer ${ordinal(cell.layer)}: ${inWords(pair.cell(cell.layer, cell.token, views.pair.clock))}`);
     } else {
       const { both, a, b, neither } = pair.totals(views.pair.clock);
       set(this.verdict, `tokens in some layer: ${count(both)} in both, ${count(a)} in A alone, ${count(b)} in B alone, ${count(neither)} in neither`);

@@ -20,7 +20,7 @@ export function snapshotOf(store) {
     joinedAt: store.joinedAt.slice(0, tokens),
     evictedAt: evicted,
     nll: store.nll.slice(0, tokens),
-    compactions: Int32Array.from(store.compactions.flatMap(
+    compactions: Int32Array.from([...store.compactions].flatMap(
       (c) => [c.step, c.seen, c.start, c.width, c.kept, c.cursor, Number(c.restart)])),
     text: store.text,
     mass: null,

@@ -46,6 +46,11 @@ export function count(number) {
   return Number(number).toLocaleString("en-US");
 }
 
+/** What stands at a place, as people count: the screen counts layers, steps, tokens and entries from 1. */
+export function ordinal(index) {
+  return count(index + 1);
+}
+
 /** "1 token", "2,000 tokens". */
 export function counted(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;

@@ -73,7 +73,7 @@ export class Figures {
       cell.title = hint;
     }
     const done = store.compactionsBy(view.clock);
-    const restarts = done ? store.compactions[done - 1].restarts : 0;
+    const restarts = done ? store.compactions.get(done - 1).restarts : 0;
     if (reads) {
       const known = typeof f.perplexity === "number";
       this.#set("last", known ? f.perplexity.toFixed(2) : "–", eventsOf(store, done));

@@ -1,7 +1,7 @@
 // Where one run forgot what the other still knew: the tokens with the largest difference in loss and,
 // for the one that is chosen, which earlier tokens the other could still look at.
 
-import { button, count, counted, el, percent, visible } from "./dom.js";
+import { button, count, counted, el, ordinal, percent, visible } from "./dom.js";
 import { onlyInReach } from "./losses.js";
 
 const MOST = 14; // tokens in the list
@@ -67,8 +67,8 @@ export class Forgot {
       el("span", { textContent: pair.b.nll[token].toFixed(2) }),
       el("b", { textContent: `${losses.difference(token) > 0 ? "+" : "−"}${Math.abs(losses.difference(token)).toFixed(2)}` }));
     item.dataset.token = token;
-    item.title = `token ${count(token)}`;
-    item.setAttribute("aria-label", `${visible(pair.tokens[token])}, token ${count(token)}: loss of A ${pair.a.nll[token].toFixed(2)}, of B ${pair.b.nll[token].toFixed(2)}`);
+    item.title = `token ${ordinal(token)}`;
+    item.setAttribute("aria-label", `${visible(pair.tokens[token])}, token ${ordinal(token)}: loss of A ${pair.a.nll[token].toFixed(2)}, of B ${pair.b.nll[token].toFixed(2)}`);
     if (token === this.chosen) item.setAttribute("aria-current", "true");
     return el("li", {}, item);
   }
@@ -90,7 +90,7 @@ export class Forgot {
     const same = found.filter(([t]) => pair.longer.ids[t] === pair.longer.ids[chosen]);
     if (same.length) {
       const [at, held] = same.reduce((best, one) => (one[1] > best[1] ? one : best));
-      said.push(el("p", {}, `The same token stood at ${count(at)}: ${name} held it in ${held} of ${layers} layers, ${own} in none.`));
+      said.push(el("p", {}, `The same token was token ${ordinal(at)} of the text: ${name} held it in ${held} of ${layers} layers, ${own} in none.`));
     }
     const looked = this.#looked(found.map(([t]) => t), other, chosen);
     if (looked.length) {
@@ -106,7 +106,7 @@ export class Forgot {
 
   #chip(token, same) {
     const { tokens } = this.pair;
-    const node = el("mark", { textContent: visible(tokens[token].trim() || tokens[token]), title: `token ${count(token)}` });
+    const node = el("mark", { textContent: visible(tokens[token].trim() || tokens[token]), title: `token ${ordinal(token)}` });
     if (same.some(([t]) => t === token)) node.className = "lc-same";
     return node;
   }

@@ -11,7 +11,7 @@ export class Groups {
 
   /** The compaction with this index of `store.compactions`; null when there is none. */
   at(index) {
-    const found = this.store.compactions[index];
+    const found = this.store.compactions.get(index);
     if (!found) return null;
     return this.#step(found.step).find((group) => group.index === index);
   }
@@ -39,7 +39,7 @@ function walk(store, step) {
   let seen = store.seen(step - 1);
   const groups = [];
   for (let index = from; index < to; index++) {
-    const event = store.compactions[index];
+    const event = store.compactions.get(index);
     for (; seen < event.seen; seen++) for (const row of rows) row.push(seen);
     const length = rows.length ? rows[0].length : 0;
     const patterns = rows.map((row, p) => {
@@ -48,7 +48,7 @@ function walk(store, step) {
       row.splice(event.start, event.width, ...tokens.filter((_, k) => kept[k]));
       return { ...whoFollows(store, p), tokens, kept };
     });
-    const cursor = index ? store.compactions[index - 1].cursor : store.setup.numSink || 0;
+    const cursor = index ? store.compactions.get(index - 1).cursor : store.setup.numSink || 0;
     groups.push({ index, event, length, cursor, patterns: patterns.filter((p) => p.layers.length) });
   }
   return groups;

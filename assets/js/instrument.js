@@ -8,8 +8,9 @@
 import { Clock } from "./clock.js";
 import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
-import { el, throttled } from "./dom.js";
+import { el, ordinal, throttled } from "./dom.js";
 import { eventsOf } from "./events.js";
+import { FactPanel } from "./fact.js";
 import { Feed } from "./feed.js";
 import { Figures } from "./figures.js";
 import { helpMenu, listen, listenForHelp } from "./keys.js";
@@ -19,6 +20,7 @@ import { Readout } from "./readout.js";
 import { Remark } from "./remark.js";
 import { watchRoom } from "./room.js";
 import { Runs } from "./runs.js";
+import { Spent } from "./spent.js";
 import { RunStore } from "./store.js";
 import { watchTheme } from "./theme.js";
 import { TokenPanel } from "./token.js";
@@ -46,6 +48,7 @@ class Instrument {
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
       this.words.update();
+      if (!this.view.focus) this.readout.update();
       setTimeout(() => { // so that a frame can go in between
         this.compactions.update();
         this.closeup.update();
@@ -87,6 +90,7 @@ class Instrument {
     const stage = el("div", { className: "lc-stage" }, legend, this.canvas, this.empty, this.remark.node);
     const clock = el("div", { className: "lc-clock" });
     const readout = el("div", { className: "lc-readout" });
+    const spent = el("section", { className: "lc-spent" });
     this.summary = el("p", { className: "lc-hidden" });
 
     const scale = el("i", { className: "lc-words-scale" });
@@ -95,22 +99,26 @@ class Instrument {
     const list = el("section", { className: "lc-compactions" }, el("h2"));
     const closeup = el("section", { className: "lc-closeup" });
     const token = el("section", { className: "lc-token-panel" });
+    const fact = el("section", { className: "lc-fact-panel" });
+    fact.setAttribute("aria-label", "The needle");
     this.element.classList.add("lc");
     this.resizing = watchRoom(this.element);
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
-      this.runs.caption, figures, this.toolbar.node, this.tour.card, stage, clock, readout,
+      this.runs.caption, fact, figures, this.toolbar.node, this.tour.card, stage, clock, readout, spent,
       el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
     this.map = new MapView(this.canvas, store, view);
     this.figures = new Figures(figures, store, view);
+    this.spent = new Spent(spent, store);
     this.legend = new Legend(legend, store, view, palette);
     this.clock = new Clock(clock, store, view, palette);
     this.readout = new Readout(readout, store, view);
     this.words = new Words(words, store, view);
     this.compactions = new Compactions(list, store, view);
     this.closeup = new Closeup(closeup, store, view);
+    this.fact = new FactPanel(fact, store, view);
     this.token = new TokenPanel(token, store, view);
   }
 
@@ -157,6 +165,7 @@ class Instrument {
       this.clock.update();
       this.remark.update();
       this.figures.update();
+    this.spent.update();
       this.legend.update();
       this.summarise();
     }
@@ -168,6 +177,7 @@ class Instrument {
     this.map.request();
     this.clock.update();
     this.figures.update();
+    this.spent.update();
     if (this.view.focus || !this.store.steps || !this.readoutShown) this.readout.update();
     this.readoutShown = this.store.steps > 0;
     this.token.update();
@@ -182,6 +192,7 @@ class Instrument {
     this.remark.update();
     this.runs.update();
     this.tour.update();
+    this.fact.update();
     const { name, message } = store.state;
     const kept = this.runs.chip; // a recorded or opened run says so
     this.chip.dataset.state = kept ? "kept" : name;
@@ -203,7 +214,7 @@ class Instrument {
     if (!store.steps) return "";
     const clock = this.view.clock;
     const { seen, held, union, oldest } = store.summary(clock);
-    const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${oldest}.`;
+    const last = oldest < 0 ? "" : ` The oldest of them after the sinks is token ${ordinal(oldest)}.`;
     return `${store.setup.label}, step ${clock + 1} of ${store.steps}: ${seen} tokens seen, each of ${store.layers} layers `
       + `holds ${held} entries, ${union} different tokens are held by at least one layer, `
       + `${eventsOf(store, store.compactionsBy(clock))}.${last}`;
@@ -220,6 +231,7 @@ class Instrument {
       ...clock.actions,
       "<": () => this.closeup.go(-1),
       ">": () => this.closeup.go(1),
+      v: () => this.runs.versus.next(),
       Escape: () => view.lock(null),
     };
   }

@@ -16,6 +16,7 @@ const LIST = [
   ["X", "by text or by cache slot"],
   ["H", "the next head's slots, where heads differ"],
   ["A", "attention: last query, all so far"],
+  ["V", "the same text under the next policy"],
   ["Esc", "unlock the cell"],
   ["?", "open or close this list"],
 ];

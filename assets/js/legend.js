@@ -1,7 +1,7 @@
 // What the colours mean, for the mode that is on.
 
 import { brightScale, css, gradient, mix } from "./colors.js";
-import { count, counted, el } from "./dom.js";
+import { count, counted, el, ordinal } from "./dom.js";
 
 const STATES = [
   ["sink", "sink, never dropped"],
@@ -24,7 +24,7 @@ export class Legend {
     const clock = view.mode === "when" ? [view.clock, store.steps] : view.slots ? [store.seen(view.clock)] : [];
     const key = [
       view.mode, view.axis, view.accumulated, store.layers, store.setup.reserve, store.setup.numSink, ...clock, frame?.step, queries,
-      compares, store.heads, view.head, this.theme,
+      compares, store.heads, view.head, Boolean(store.setup.fact), Boolean(store.setup.needle), this.theme,
     ].join("/");
     if (this.shown === key) return;
     this.shown = key;
@@ -34,6 +34,7 @@ export class Legend {
         ? "left of it: too old for a window of this budget"
         : "where a window of this budget begins"));
     }
+    if (store.setup.fact) parts.push(this.#item("fact", store.setup.needle ? "the needle" : "what is asked for at the end"));
     this.root.replaceChildren(...parts);
   }
 
@@ -72,9 +73,9 @@ export class Legend {
   }
 
   _stateSlots() {
-    const last = Math.max(0, this.store.seen(this.view.clock) - 1);
+    const last = Math.max(1, this.store.seen(this.view.clock));
     return [
-      this.#scale("text position of the entry", brightScale(), ["0", count(Math.round(last / 2)), count(last)]),
+      this.#scale("which token of the text it is", brightScale(), ["1", count(Math.ceil(last / 2)), count(last)]),
       ...this.#states([["sink", "sink, never dropped"], ["texture", "newest, not compacted yet"]]),
     ];
   }
@@ -84,7 +85,7 @@ export class Legend {
     const when = frame ? `the query at step ${count(frame.step + 1)}` : "the last query";
     const over = queries ? `mean over ${counted(queries, "observed query", "observed queries")} up to here` : "no query observed yet";
     const one = slots && this.store.heads > 1 && !accumulated;
-    const whose = one ? `of the attention of head ${this.view.head + 1}` : "of each layer's attention";
+    const whose = one ? `of the attention of head ${ordinal(this.view.head)}` : "of each layer's attention";
     return [
       this.#scale(`share ${whose}, ${accumulated ? over : when}`, brightScale(),
         ["0.001 %", "0.01", "0.1", "1", "10", "100 %"]),

@@ -5,6 +5,7 @@ import { brush, crosshair, overview } from "./annotations.js";
 import { axes } from "./axes.js";
 import { readPalette } from "./colors.js";
 import { atRatio, fitCanvas, pixelRatio } from "./dom.js";
+import { markFact } from "./fact.js";
 import { Gestures } from "./gestures.js";
 import { SIDE, margin, marginAxis, parting, sideMargin, windowLine } from "./margins.js";
 import { Raster } from "./raster.js";
@@ -143,6 +144,7 @@ export class MapView {
     parts.above?.(g, this);
     parts.window?.(g, this);
     parting(g, this);
+    markFact(g, this);
     crosshair(g, this);
     brush(g, this);
     g.restore();

@@ -7,7 +7,7 @@ import { lowest } from "./arrays.js";
 export const MARGIN_TOP = 20, MARGIN = 34; // the upper margin's bars, in CSS pixels
 export const SIDE = 44; // room at the right, the side margin in it
 const SIDE_GAP = 6, SIDE_BAR = 24;
-const CAPTIONS = { text: "layers that hold each token", slot: "text position of each entry" };
+const CAPTIONS = { text: "layers that hold each token", slot: "which token each entry is" };
 
 /** A place that is a whole pixel of the screen. */
 export const whole = (x) => {
@@ -42,7 +42,8 @@ export function marginAxis(g, { raster, palette, plot, view }) {
   g.textAlign = "right";
   g.textBaseline = "middle";
   g.fillText(count(raster.top), plot.x - 6, MARGIN_TOP + 3);
-  g.fillText("0", plot.x - 6, MARGIN_TOP + MARGIN - 2);
+  // By slot its height is a token's number, which counts from 1; by text a number of layers.
+  g.fillText(view.slots ? "1" : "0", plot.x - 6, MARGIN_TOP + MARGIN - 2);
   if (plot.width <= 420) return;
   g.textAlign = "left";
   g.textBaseline = "alphabetic";

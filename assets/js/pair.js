@@ -2,6 +2,8 @@
 // either run stood still for a moment; each run is then looked at as it was when it had seen no more
 // than that. Knows nothing of pages.
 
+import { EventTable } from "./event_table.js";
+
 const HELD = -1;
 export const SIDES = ["a", "b"];
 
@@ -20,8 +22,10 @@ export class Pair {
     if (this.key === key) return;
     this.key = key;
     this.timeline = merged(a, b);
-    this.compactions = SIDES.flatMap((side) => this[side].compactions.map((c) =>
-      ({ step: this.timelineAt(this[side].seen(c.step)), restart: c.restart, side }))).sort((x, y) => x.step - y.step);
+    this.compactions = new EventTable();
+    SIDES.flatMap((side) => Array.from(this[side].compactions, ({ step, restart }) =>
+      [this.timelineAt(this[side].seen(step)), restart])).sort((x, y) => x[0] - y[0])
+      .forEach(([at, restart]) => this.compactions.push(at, this.seen(at), 0, 0, 0, 0, restart));
     const rows = new Map(); // layers in which both runs follow the same rows look alike
     this.rowOfLayer = Array.from({ length: this.layers }, (_, layer) => {
       const of = `${a.rowsOfLayer[layer]}/${b.rowsOfLayer[layer]}`;
@@ -88,13 +92,7 @@ export class Pair {
   }
 
   compactionsBy(at) {
-    let low = 0, high = this.compactions.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.compactions[middle].step <= at) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return this.compactions.by(at);
   }
 
   /** How many heads of a layer hold the token: {both, a, b, neither, of}; null where a run has not seen it. */

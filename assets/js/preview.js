@@ -2,7 +2,7 @@
 // its numbers. The server folds the rule (app/preview.py) and sends a bit for every pattern and token.
 
 import { readPalette } from "./colors.js";
-import { bytes, count, el, fitCanvas } from "./dom.js";
+import { bytes, count, counted, el, fitCanvas, ordinal } from "./dom.js";
 import { Raster } from "./raster.js";
 import { RunStore } from "./store.js";
 import { View } from "./view.js";
@@ -87,7 +87,7 @@ class Preview {
     g.fillStyle = palette.muted;
     g.textBaseline = "alphabetic";
     g.textAlign = "left";
-    g.fillText("token 0", 0, low + RULER - 2);
+    g.fillText("token 1", 0, low + RULER - 2);
     g.textAlign = "right";
     g.fillText(count(tokens), wide, low + RULER - 2);
   }
@@ -124,8 +124,8 @@ function rows(f) {
     ["Remembered", count(f.union), compare ? `a window: ${count(f.budget)}` : `of ${count(f.tokens_seen)} tokens`],
   ];
   if (bounded && f.oldest_after_sinks !== null) {
-    const back = f.tokens_seen - f.oldest_after_sinks;
-    found.push(["Oldest kept", count(f.oldest_after_sinks), `${count(back)} tokens back`]);
+    const back = f.tokens_seen - 1 - f.oldest_after_sinks; // from the newest
+    found.push(["Oldest token", ordinal(f.oldest_after_sinks), `${counted(back, "token")} back`]);
   }
   found.push(["Memory saved", saved > 0 ? `${Math.round(100 * saved)} %` : "none", exact ? `${bytes(here)} of ${bytes(full)}` : "against the full cache"]);
   if (f.group_width) {

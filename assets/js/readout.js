@@ -1,7 +1,8 @@
 // What is known of the cell that is looked at, in words. A second copy, renewed less often, is what
 // screen readers read out.
 
-import { count, counted, el, percent, throttled, visible } from "./dom.js";
+import { counted, el, ordinal, percent, throttled, visible } from "./dom.js";
+import { standIn } from "./standin.js";
 
 const SAY_EVERY_MS = 900;
 const HINT = "Point at a cell or a word to see what became of it. A click keeps it, Escape lets it go.";
@@ -38,17 +39,33 @@ export class Readout {
     if (!cell) {
       if (this.context.textContent !== HINT) this.context.textContent = HINT;
       this.context.className = "lc-hint";
-      this.facts.replaceChildren();
+      this.#example();
       return;
     }
     this.context.className = "lc-context";
     this.#around(cell.token);
-    this.facts.replaceChildren(...this.parts(cell).flatMap(([name, value, extra]) => {
+    this.#show(this.parts(cell));
+    this.say();
+  }
+
+  #show(parts) {
+    this.facts.replaceChildren(...parts.map(([name, value, extra]) => {
       const shown = el("dd", { textContent: value });
       if (extra) shown.append(extra);
-      return [el("div", {}, el("dt", { textContent: name }), shown)];
+      return el("div", {}, el("dt", { textContent: name }), shown);
     }));
-    this.say();
+  }
+
+  /** What would be said of a token, while none is pointed at. */
+  #example() {
+    const { store, view } = this;
+    const cell = standIn(store, view.clock);
+    if (!cell) {
+      this.facts.replaceChildren();
+      return;
+    }
+    const word = visible(store.tokens[cell.token].trim() || store.tokens[cell.token]);
+    this.#show([["for example", `“${word}”`], ...this.parts(cell).filter(([name]) => name !== "loss"), [cell.why, ""]]);
   }
 
   /** The token among its neighbours. */
@@ -68,16 +85,16 @@ export class Readout {
   parts({ token, layer }) {
     const { store, view } = this;
     const clock = view.clock;
-    const parts = [["token", count(token)]];
+    const parts = [["token", ordinal(token)]];
     if (layer !== null) {
       const state = store.cell(layer, token, clock);
       const holding = store.headsHolding(layer, token, clock);
       const some = holding > 0 && store.heads > 1; // nothing of the layer's heads where they are alike
       const held = some ? `held by ${holding} of ${counted(store.heads, "head")}` : WORDS[state];
-      parts.push([`layer ${layer + 1}`, held + this.#since(state, layer, token)]);
-      const head = store.heads > 1 ? `, head ${view.head + 1}` : "";
+      parts.push([`layer ${ordinal(layer)}`, held + this.#since(state, layer, token)]);
+      const head = store.heads > 1 ? `, head ${ordinal(view.head)}` : "";
       const slot = head && !view.slots ? -1 : store.moment.slot(store.rowOf(layer, view.head), token, clock);
-      if (slot >= 0) parts.push([`slot${head}`, count(slot)]);
+      if (slot >= 0) parts.push([`slot${head}`, ordinal(slot)]);
     }
     const holders = store.holders(token, clock);
     parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
@@ -101,8 +118,8 @@ export class Readout {
     if (!frame) return [];
     const own = view.slots && store.heads > 1; // what is shown is one head's
     const share = store.share(frame, layer, token, own ? view.head : null);
-    const whose = own ? `head ${view.head + 1}'s` : "the layer's";
-    const when = frame.step === view.clock ? "" : ` at step ${count(frame.step + 1)}`;
+    const whose = own ? `head ${ordinal(view.head)}'s` : "the layer's";
+    const when = frame.step === view.clock ? "" : ` at step ${ordinal(frame.step)}`;
     return [["attention", share === null ? "none" : `${percent(share)} of ${whose}${when}`]];
   }
 
@@ -110,7 +127,7 @@ export class Readout {
     if (state !== "dropped") return "";
     const { store } = this;
     const gone = store.goneAt[store.rowOfLayer[layer]][token];
-    return `${store.heads > 1 ? " by the last head" : ""} at step ${count(gone + 1)}, after ${counted(store.seen(gone), "token")}`;
+    return `${store.heads > 1 ? " by the last head" : ""} at step ${ordinal(gone)}, after ${counted(store.seen(gone), "token")}`;
   }
 
   text() {

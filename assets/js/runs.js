@@ -4,11 +4,13 @@
 
 import { snapshotOf } from "./copy.js";
 import { count, el } from "./dom.js";
+import { eventHeading, eventName } from "./events.js";
 import { menu } from "./menu.js";
 import { compactionsCsv, download, fileName, picture } from "./save.js";
 import { decode } from "./store.js";
+import { Versus } from "./versus.js";
 
-const CHIPS = { recorded: "Recorded run", opened: "Opened run" };
+const CHIPS = { recorded: "Recorded run", opened: "Opened run", measured: "Measured run" };
 const SAVE_ON_SERVER = {
   npz: ["Trace", ".npz", "Everything about the run: opens here again, and in Python."],
   html: ["Page", ".html", "This instrument with this run in one file that needs no network."],
@@ -32,6 +34,8 @@ export class Runs {
     this.invitation = el("span", { className: "lc-invitation" });
     this.caption = el("div", { className: "lc-caption", hidden: true },
       el("p", {}, this.title, " ", this.about), this.invitation);
+    this.versus = new Versus(this);
+    this.caption.append(this.versus.node);
     this.nodes = [];
     this.#chooser();
     this.#saver();
@@ -83,7 +87,7 @@ export class Runs {
   /** The day of a recorded or opened run, for the line that names model and policy. */
   get day() {
     const { created, origin } = this.instrument.store.setup;
-    return CHIPS[origin] && created ? `recorded ${day(created)}` : "";
+    return CHIPS[origin] && created ? `${origin === "measured" ? "measured" : "recorded"} ${day(created)}` : "";
   }
 
   update() {
@@ -99,7 +103,11 @@ export class Runs {
       this.say("");
       this.#choices();
     }
+    this.versus.update();
     this.saver.opener.disabled = !store.steps;
+    const csv = this.saver.box.querySelector("[data-kind=csv]");
+    csv.firstChild.textContent = `${eventHeading(store, true)} (${SAVE_HERE.csv[1]})`;
+    csv.lastChild.textContent = `Every ${eventName(store)} as a row of a table.`;
   }
 
   /** A word on what was asked for last; it stays until something else is asked for or shown. */
@@ -158,6 +166,17 @@ export class Runs {
   async open(id) {
     const found = await this.recording(id);
     if (found) this.show(found);
+  }
+
+  /** Shows another recording of the same text, as the one before was looked at. */
+  async compare(id) {
+    const { store, view } = this.instrument;
+    if (id === store.run) return;
+    const found = await this.recording(id);
+    if (!found) return;
+    const { outlook } = view;
+    this.show(found);
+    view.look(outlook);
   }
 
   /** Back to the visitor's own run, which may have gone on meanwhile. */

@@ -22,10 +22,10 @@ export function fileName(store, ending) {
 
 const COLUMNS = ["step", "tokens_seen", "first_entry", "group_width", "kept_width", "freed", "cursor", "restart_pass"];
 
-/** The compactions as a table; steps and tokens are counted from 1, as on the screen. */
+/** The compactions as a table; steps, tokens and entries are counted from 1, as on the screen. */
 export function compactionsCsv(store) {
-  const rows = store.compactions.map((c) => [
-    c.step + 1, c.seen, c.start, c.width, c.kept, c.width - c.kept, c.cursor, Number(c.restart),
+  const rows = [...store.compactions].map((c) => [
+    c.step + 1, c.seen, c.start + 1, c.width, c.kept, c.width - c.kept, c.cursor + 1, Number(c.restart),
   ]);
   return [COLUMNS, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
 }

@@ -4,6 +4,7 @@
 import { Accumulated } from "./accumulated.js";
 import { grown } from "./arrays.js";
 import { AttentionFrames } from "./attention.js";
+import { EventTable } from "./event_table.js";
 import { LastOfHeads } from "./heads.js";
 import { Moment } from "./moment.js";
 
@@ -52,7 +53,7 @@ export class RunStore {
     this.holdersNow = new Int16Array(0); // layers holding each token after the newest step
     this.nll = new Float32Array(0);
     this.seenAt = new Int32Array(0); // tokens seen after each step
-    this.compactions = []; // {step, seen, start, width, kept, cursor, restart, restarts}
+    this.compactions = new EventTable();
     this.frames = new AttentionFrames();
     this.text = "";
     this.figures = {};
@@ -126,7 +127,7 @@ export class RunStore {
     this.seenAt = new Int32Array(this.steps);
     for (let t = 0; t < this.length; t++) this.seenAt[this.joinedAt[t]] = t + 1;
     const list = decode(message.compactions, Int32Array);
-    for (let i = 0; i < list.length; i += 7) this.#compaction(...list.subarray(i, i + 7));
+    for (let i = 0; i < list.length; i += 7) this.compactions.push(...list.subarray(i, i + 7));
     this.text = message.text;
     for (const f of message.frames || []) this.frames.push(f.step, f.length, decode(f.values, Uint8Array));
     this.#common(message);
@@ -165,15 +166,8 @@ export class RunStore {
         this.holdersNow[position] -= this.last ? this.last.drop(p, position, n) : this.layersOfRow[p];
       }
     });
-    for (const [arrived, ...rest] of g) this.#compaction(n, before + arrived, ...rest);
+    for (const [arrived, ...rest] of g) this.compactions.push(n, before + arrived, ...rest);
     this.steps = n + 1;
-  }
-
-  #compaction(step, seen, start, width, kept, cursor, restart) {
-    const restarts = (this.compactions.at(-1)?.restarts || 0) + (restart ? 1 : 0);
-    this.compactions.push({
-      step, seen, start, width, kept, cursor, restart: Boolean(restart), restarts,
-    });
   }
 
   #common(message) {
@@ -277,12 +271,6 @@ export class RunStore {
 
   /** How many compactions had happened by then: those before this index of the list. */
   compactionsBy(step) {
-    let low = 0, high = this.compactions.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.compactions[middle].step <= step) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return this.compactions.by(step);
   }
 }

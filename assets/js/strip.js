@@ -1,7 +1,7 @@
 // A layer's cache as a bar, before and after a compaction: sinks, what this pass has compacted, what
 // it has not, the newest, the group and where the cursor went. An SVG drawn in its own pixels.
 
-import { count, svg } from "./dom.js";
+import { count, ordinal, svg } from "./dom.js";
 import { compacts } from "./events.js";
 
 const LEFT = 50, RIGHT = 46;
@@ -43,7 +43,7 @@ export function drawStrip(node, room, store, group) {
   if (!ladder) return;
   node.append(
     mark(x(cursor), BEFORE - 3, -1), mark(x(event.cursor), AFTER + BAR + 3, 1),
-    named(x(event.cursor), AFTER + BAR + 15, `cursor ${count(event.cursor)}`, width),
+    named(x(event.cursor), AFTER + BAR + 15, `cursor ${ordinal(event.cursor)}`, width),
   );
 }
 

@@ -1,7 +1,7 @@
 // The switches beside the modes: by text position or by cache slot and, in attention mode, the last
 // query or all observed ones.
 
-import { button, el } from "./dom.js";
+import { button, el, ordinal } from "./dom.js";
 
 const AXES = {
   text: ["By text", "Columns in the order of the text (X)"],
@@ -29,7 +29,7 @@ export class Switches {
     const { heads } = view.store;
     this.head.hidden = heads < 2;
     this.head.classList.toggle("lc-gone", !view.slots);
-    const face = `Head ${view.head + 1} of ${heads}`;
+    const face = `Head ${ordinal(view.head)} of ${heads}`;
     if (this.head.textContent !== face) this.head.textContent = face;
   }
 

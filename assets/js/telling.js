@@ -1,20 +1,20 @@
 // Compactions in words, made from what happened: numbers, layers and the tokens themselves.
 
-import { bytes, count, counted, visible } from "./dom.js";
+import { bytes, count, counted, ordinal, visible } from "./dom.js";
 import { compacts } from "./events.js";
 
 const PATTERNS = 2; // patterns that a sentence spells out; a third one too when it is the last
 const WORDS = 4; // tokens of a list that are spelled out
 const WIDE = 24; // entries of a group above which what stayed is not spelled out
 
-/** "entry 17", "entries 17–18". */
+/** "entry 17", "entries 17–18", counted from 1. */
 export function entries({ start, width }) {
-  return width === 1 ? `entry ${count(start)}` : `entries ${span(start, width)}`;
+  return width === 1 ? `entry ${ordinal(start)}` : `entries ${span(start, width)}`;
 }
 
-/** "17", "17–18". */
+/** "17", "17–18", counted from 1. */
 export function span(start, width) {
-  return width === 1 ? count(start) : `${count(start)}–${count(start + width - 1)}`;
+  return width === 1 ? ordinal(start) : `${ordinal(start)}–${ordinal(start + width - 1)}`;
 }
 
 /** Layers, counted from 1: "layer 7", "layers 1–3", "layers 1, 3, 5 … 29", "every layer". */
@@ -31,7 +31,7 @@ export function layersInWords(layers, of) {
 
 /** Who follows a pattern: its layers or, where heads differ, one head. */
 export function followers({ layers, head }, of) {
-  return head === null ? layersInWords(layers, of) : `${layersInWords(layers, of)}, head ${head + 1},`;
+  return head === null ? layersInWords(layers, of) : `${layersInWords(layers, of)}, head ${ordinal(head)},`;
 }
 
 /** Tokens as they are read: what follows each other in the text is one quotation. */
@@ -101,5 +101,5 @@ function gain(store, freed) {
 
 function cursor(store, { event, cursor: before }) {
   if (!compacts(store) || event.cursor === before) return "";
-  return `; the cursor went ${event.cursor < before ? "back " : ""}from entry ${count(before)} to ${count(event.cursor)}`;
+  return `; the cursor went ${event.cursor < before ? "back " : ""}from entry ${ordinal(before)} to ${ordinal(event.cursor)}`;
 }

@@ -1,14 +1,15 @@
 // The token that is locked or pointed at, with all that is known of it: what it is, which layers held
 // it how long, and the attention it received over the run. Of a fixed height, so that nothing jumps.
 
-import { button, count, counted, el, percent, svg, throttled, visible } from "./dom.js";
+import { button, count, el, ordinal, percent, svg, throttled, visible } from "./dom.js";
 import { drops, received } from "./history.js";
 import { layerDots } from "./readout.js";
+import { standIn } from "./standin.js";
 
 const SOON_MS = 60; // a pointer passes over many tokens
+const LIVE_MS = 700; // while a run goes on and nobody points at anything
 const DECADES = 5; // of the attention's scale, from 0.001 % to all
-const EMPTY = "Point at a word or a cell to see what became of it: which layers held it how long, and how much "
-  + "attention it received. A click keeps it here; so do the arrow keys on the map.";
+const EMPTY = "Point at a word or a cell to see which layers held it how long, and how much attention it received.";
 
 export class TokenPanel {
   constructor(root, store, view) {
@@ -29,17 +30,25 @@ export class TokenPanel {
     this.empty = el("p", { className: "lc-box-empty", textContent: EMPTY });
     this.box = el("div", { className: "lc-box" }, this.full, this.empty);
     root.append(head, this.box);
-    this.update = throttled(() => this.#show(), SOON_MS);
+    this.soon = throttled(() => this.#show(), SOON_MS);
+    this.slowly = throttled(() => this.#show(), LIVE_MS);
+  }
+
+  update() {
+    if (this.view.focus || !this.store.running) this.soon();
+    else this.slowly();
   }
 
   #show() {
     const { store, view } = this;
-    const cell = view.focus && view.focus.token < store.length ? view.focus : null;
+    const pointed = view.focus && view.focus.token < store.length ? view.focus : null;
+    const cell = pointed || standIn(store, view.clock);
     this.free.hidden = !view.locked;
     this.box.classList.toggle("lc-locked", Boolean(view.locked));
     this.full.hidden = !cell;
     this.empty.hidden = Boolean(cell);
-    set(this.said, !cell ? "None is pointed at" : view.locked ? "Locked" : "Under the pointer; a click keeps it");
+    this.root.classList.toggle("lc-nothing", !cell);
+    set(this.said, view.locked ? "Locked" : pointed ? "Under the pointer; a click keeps it" : capital(cell?.why || "None is pointed at"));
     if (!cell) return;
     this.#facts(cell);
     this.#lives(cell);
@@ -56,7 +65,7 @@ export class TokenPanel {
     const loss = store.nll[token];
     const facts = [
       ["id", count(store.ids[token])],
-      ["text position", count(token)],
+      ["token", `${ordinal(token)} of ${count(store.length)}`],
       ["loss", Number.isNaN(loss) ? "not known" : loss.toFixed(2)],
       ...(store.heads > 1 ? [["heads", this.#headsInWords(token)]] : []),
       ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers`],
@@ -97,7 +106,7 @@ export class TokenPanel {
     const { store } = this;
     const found = drops(store, token);
     if (!found.length) return "no layer dropped it";
-    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? " at" : " dropped it at step"} ${count(step + 1)}`);
+    const said = found.slice(0, 2).map(([step, layers], k) => `${layers}${k ? " at" : " dropped it at step"} ${ordinal(step)}`);
     const rest = found.slice(2).reduce((sum, [, layers]) => sum + layers, 0);
     return said.join(", ") + (rest ? `, ${rest} later` : "");
   }
@@ -130,6 +139,10 @@ export class TokenPanel {
     if (own) said.unshift(["line", `layer ${layer + 1}: ${amount(own)}`]);
     attention.say(store.frames.length ? said : "not observed in this run");
   }
+}
+
+function capital(words) {
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 /** A small chart over the run's clock, with names at the top and bottom of its height. */

@@ -51,9 +51,8 @@ export class Tour {
   start(opener) {
     const { store, view, clock } = this.instrument;
     clock.stop();
-    const { mode, axis, range, step, following, locked } = view;
     this.opener = opener;
-    this.before = { snapshot: snapshotOf(store), mode, axis, range, step, following, locked };
+    this.before = { snapshot: snapshotOf(store), outlook: view.outlook };
     document.addEventListener("keydown", this.escape, true);
     this.go(0);
   }
@@ -151,16 +150,10 @@ export class Tour {
   end() {
     if (!this.active) return;
     const { view } = this.instrument;
-    const { snapshot, mode, axis, range, step, following, locked } = this.before;
+    const { snapshot, outlook } = this.before;
     this.#close();
     if (snapshot) this.#restoreRun(snapshot);
-    if (axis) view.setAxis(axis);
-    view.setMode(mode);
-    if (following) view.follow();
-    else view.setClock(step);
-    if (range) view.show(range[0], range[1] - range[0]);
-    else view.fit();
-    view.lock(locked);
+    view.look(outlook);
     const back = this.opener?.isConnected && this.opener.offsetParent ? this.opener : this.instrument.canvas;
     back.focus({ preventScroll: true });
   }

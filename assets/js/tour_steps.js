@@ -2,13 +2,14 @@
 // same text. Where a step looks and every number that it names is computed from the run itself.
 
 import { bytes, count, counted, visible } from "./dom.js";
+import { bestKept } from "./standin.js";
 
 const AROUND = 20; // tokens in sight on either side of what is shown closely
 
 /** The runs that the steps need, or null where the recordings have none of a kind. */
 export function runsOfTour(recordings) {
-  const ladder = recordings.find((r) => r.policy === "lacache" && r.fact);
-  const window = recordings.find((r) => r.policy === "streaming_llm" && r.fact);
+  const ladder = recordings.find((r) => r.policy === "lacache" && r.outcome);
+  const window = recordings.find((r) => r.policy === "streaming_llm" && r.outcome);
   return ladder && window ? { ladder: ladder.id, window: window.id } : null;
 }
 
@@ -25,7 +26,7 @@ export const STEPS = [
 ];
 
 function cache(store) {
-  const last = Math.max(0, (store.compactions[0]?.step ?? store.steps) - 1);
+  const last = Math.max(0, (store.compactions.get(0)?.step ?? store.steps) - 1);
   const { held } = store.summary(last);
   const { budget, bytesPerEntry } = store.setup;
   return {
@@ -74,7 +75,7 @@ function rungs(store) {
 
 function compaction(store) {
   const asked = question(store);
-  const c = store.compactions.find((one) => one.step > asked && !one.restart) || store.compactions[0];
+  const c = [...store.compactions].find((one) => one.step > asked && !one.restart) || store.compactions.get(0);
   const groups = store.evictedAt.map((_, row) => entries(store, row, c));
   const tokens = [...new Set(groups.flat())].sort((a, b) => a - b);
   const drops = store.evictedAt.map((evicted, row) => groups[row].filter((t) => evicted[t] === c.step));
@@ -94,7 +95,7 @@ function compaction(store) {
 }
 
 function restart(store) {
-  const c = store.compactions.find((one) => one.restart) || store.compactions.at(-1);
+  const c = [...store.compactions].find((one) => one.restart) || store.compactions.get(store.compactions.length - 1);
   const last = store.steps - 1;
   const after = store.summary(last);
   return {
@@ -113,16 +114,13 @@ function question(store) {
   return store.joinedAt[Math.max(0, store.setup.promptTokens - 1)];
 }
 
-/** What the model wrote first, up to the end of a sentence or a few words. */
+/** What the model wrote first. */
 function answer(store) {
-  const text = store.text.trim();
-  const end = text.search(/[.!?\n]/);
-  return text.slice(0, end > 0 && end < 60 ? end : 40).trim();
+  return store.setup.outcome.wrote;
 }
 
 function fact(store) {
-  const [first, last] = store.setup.fact;
-  return store.tokens.slice(first, last + 1).join("").trim();
+  return store.setup.outcome.said;
 }
 
 function factTokens(store) {
@@ -136,11 +134,6 @@ function firstLoss(store, asked) {
   if (!lost.length) return { token: store.setup.fact[1], step: -1 };
   const token = lost.at(-1);
   return { token, step: Math.max(...store.evictedAt.map((row) => row[token])) };
-}
-
-/** The fact's token that most layers hold; of several, the last. */
-function bestKept(store, step) {
-  return factTokens(store).reduce((best, t) => (store.holders(t, step) >= store.holders(best, step) ? t : best));
 }
 
 function holder(store, token, step) {

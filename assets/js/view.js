@@ -35,6 +35,23 @@ export class View {
     this.brush = null; // [first, last) while somebody drags out what to zoom to
   }
 
+  /** What is looked at, to be had again in this run or another one of the same text. */
+  get outlook() {
+    const { mode, axis, accumulated, range, ranges, following, locked, chosen } = this;
+    return { mode, axis, accumulated, range, ranges: { ...ranges }, following, locked, chosen, seen: this.store.seen(this.clock) };
+  }
+
+  look({ mode, axis, accumulated, range, ranges, following, locked, chosen, seen }) {
+    const { store } = this;
+    Object.assign(this, { mode, axis, accumulated, range, ranges: { ...ranges }, hover: null });
+    const there = locked && locked.token < store.length && (locked.layer ?? 0) < store.layers;
+    this.locked = there ? locked : null;
+    this.changed("mode");
+    this.changed("focus");
+    if (following || !seen) this.follow();
+    else this.setClock(store.joinedAt[Math.min(seen, store.length) - 1], chosen);
+  }
+
   onChange(listener) {
     this.listeners.add(listener);
   }
@@ -61,13 +78,13 @@ export class View {
   get compaction() {
     const { store, chosen } = this;
     const last = store.compactionsBy(this.clock) - 1;
-    const same = chosen !== null && store.compactions[chosen]?.step === store.compactions[last]?.step;
+    const same = chosen !== null && store.compactions.get(chosen)?.step === store.compactions.get(last)?.step;
     return same ? chosen : last;
   }
 
   /** Sets the clock to a compaction: one step may have several. */
   chooseCompaction(index) {
-    const found = this.store.compactions[index];
+    const found = this.store.compactions.get(index);
     if (found) this.setClock(found.step, index);
   }
 

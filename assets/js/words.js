@@ -3,6 +3,7 @@
 // long texts stay light.
 
 import { el } from "./dom.js";
+import { inFact } from "./fact.js";
 
 const SHADES = 8;
 const STRETCH = 64; // tokens
@@ -106,6 +107,7 @@ export class Words {
   #add(stretch, t) {
     const span = el("span", { textContent: this.store.tokens[t] });
     span.dataset.t = t;
+    if (inFact(this.store, t)) span.classList.add("lc-fact");
     stretch.spans.push(span);
     stretch.node.append(span);
   }

@@ -5,7 +5,7 @@ parser and sets ``run``, a function from the parsed options to the exit status. 
 its module, then name it there. Importing a command must not import torch; running it may.
 
 Exit status: 0 done; 1 a model or text cannot be had or something broke; 2 bad arguments, with one
-line on stderr; 130 interrupted.
+line on stderr; 130 interrupted; 141 whoever read the output, such as head, had enough of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lacache_core.cli.options import OneLineParser, in_option_words
 from lacache_core.devices import is_out_of_memory
 from lacache_core.errors import LaCacheError, ModelUnavailableError, TextUnavailableError
 
+_ENOUGH = 141  # what a shell says of a program that SIGPIPE ended
 COMMANDS = ("retained", "read", "generate", "perplexity", "needle", "endless", "models")
 
 _DESCRIPTION = """\
@@ -71,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
+    if sys.stdout is None:
+        return _complain("Standard output is closed: there is nowhere to write the answer.", 1)
+    options = argparse.Namespace()
     try:
         parser = build_parser()
         options = parser.parse_args(arguments)
@@ -85,11 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader, such as head, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _ENOUGH
     except (ModelUnavailableError, TextUnavailableError) as error:
         return _complain(str(error), 1)
     except LaCacheError as error:
-        return _complain(in_option_words(error), 2)
+        return _complain(in_option_words(error, getattr(options, "spelled", None)), 2)
     except Exception as error:  # no traceback reaches a user who did not ask for one
         if os.environ.get("LACACHE_DEBUG"):
             raise

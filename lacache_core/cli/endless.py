@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lacache_core.cli import measuring
 from lacache_core.cli.options import add_settings, command_parser, whole
-from lacache_core.cli.perplexity import print_readings, stretches_as_rows
 from lacache_core.cli.progress import load_shown
+from lacache_core.cli.readings import print_readings, read_and_print
 
 if TYPE_CHECKING:
     from lacache_core.evaluation.reading import Reading
@@ -67,33 +69,16 @@ def _run(options: argparse.Namespace) -> int:
 
     ids = None if given is None else encode(loaded.tokenizer, given)
     text = long_text(loaded.tokenizer, ids, options.tokens)
-    found: dict[tuple[str, int | None], Reading] = {}
-    with measuring.stoppable() as cancel, measuring.bar(options) as progress:
-        for reading in endless(
-            loaded,
-            text,
-            grid,
-            stretch=options.stretch,
-            chunk=options.read_chunk,
-            keeper=measuring.keeper_of(options),
-            progress=progress,
-            cancel=cancel,
-        ):
-            found[reading.label, reading.budget] = reading
-    readings = list(found.values())
-    if options.json:
-        answer = measuring.about(loaded, text=text.made, interrupted=cancel.is_set())
-        cells = [{**r.row(), "stretches": [s.row() for s in r.stretches]} for r in readings]
-        measuring.print_json({**answer, "cells": cells})
-    elif options.csv:
-        measuring.print_csv(stretches_as_rows(readings))
-    else:
+    read = partial(endless, loaded, text, grid, stretch=options.stretch, chunk=options.read_chunk)
+
+    def print_tables(readings: Sequence[Reading]) -> None:
         print(text.made)
         for reading in readings:
             _print_stretches(reading)
         print()
         print_readings(readings)
-    return measuring.INTERRUPTED if cancel.is_set() else 0
+
+    return read_and_print(options, loaded, read, print_tables, text=text.made)
 
 
 def _print_stretches(reading: Reading) -> None:

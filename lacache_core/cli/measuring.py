@@ -6,13 +6,11 @@ Knows no measurement; importing it imports no torch.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +31,6 @@ from lacache_core.settings import RunSettings
 if TYPE_CHECKING:
     from lacache_core.evaluation.kept import Keeper
     from lacache_core.evaluation.progress import Progress, Report
-    from lacache_core.models import LoadedModel
 
 INTERRUPTED = 130
 
@@ -167,45 +164,6 @@ def bar(options: argparse.Namespace) -> Iterator[Report]:
         yield show
 
 
-def about(loaded: LoadedModel, **more: Any) -> dict[str, Any]:
-    """What the numbers were measured with."""
-    import torch
-    import transformers
-
-    from lacache_core import __version__
-
-    return {
-        "model": loaded.id,
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "device": str(loaded.model.device),
-        "versions": {
-            "lacache_core": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-        **more,
-    }
-
-
-def print_json(answer: Mapping[str, Any]) -> None:
-    """JSON on stdout; numbers that are none become null."""
-    print(json.dumps(_finite(answer), allow_nan=False))
-
-
-def print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
-    """CSV on stdout; what is no plain value is written as JSON."""
-    writer = None
-    for row in rows:
-        flat = {
-            name: json.dumps(value) if isinstance(value, (dict, list)) else value
-            for name, value in _finite(row).items()
-        }
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, flat, lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(flat)
-
-
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns on stdout: the first is words, the others are numbers."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
@@ -239,16 +197,6 @@ def numbers(read: Callable[[str], Any], what: str) -> Callable[[str], list[Any]]
 
 def _clock(seconds: float) -> str:
     return str(tqdm.format_interval(seconds))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {name: _finite(v) for name, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value
 
 
 def _policy(text: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lacache_core.cli import measuring
 from lacache_core.cli.options import add_settings, command_parser, whole
 from lacache_core.cli.progress import load_shown
+from lacache_core.evaluation.tables import about, as_csv, as_json, needle_cells
 from lacache_core.evaluation.tasks import TASKS, Grid
 
 if TYPE_CHECKING:
@@ -91,11 +91,10 @@ def _run(options: argparse.Namespace) -> int:
         ):
             cells.append(cell)
     if options.json:
-        answer = measuring.about(loaded, interrupted=cancel.is_set())
-        rows = [{**c.row(), "answers": [asdict(t) for t in c.trials]} for c in cells]
-        measuring.print_json({**answer, "cells": rows})
+        answer = about(loaded, interrupted=cancel.is_set())
+        print(as_json({**answer, "cells": needle_cells(cells)}))
     elif options.csv:
-        measuring.print_csv(cell.row() for cell in cells)
+        print(as_csv(cell.row() for cell in cells), end="")
     else:
         _print_cells(cells)
     return measuring.INTERRUPTED if cancel.is_set() else 0

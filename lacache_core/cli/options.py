@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_origin
 
@@ -54,11 +54,22 @@ def flags(name: str) -> tuple[str, ...]:
     return _SPELLED.get(name) or (f"--{name.replace('_', '-')}",)
 
 
-def in_option_words(error: LaCacheError) -> str:
-    """An error's text, naming an option where it names a setting that is one."""
-    if isinstance(error, InvalidSettingError) and error.field in RunSettings.model_fields:
-        return str(InvalidSettingError(flags(error.field)[0], error.value, error.allowed))
-    return str(error)
+def in_option_words(error: LaCacheError, spelled: Mapping[str, str] | None = None) -> str:
+    """An error's text, naming an option where it names a setting that is one.
+
+    Parameters
+    ----------
+    spelled
+        Options of this command that are called otherwise than their settings, by setting.
+    """
+    if not isinstance(error, InvalidSettingError):
+        return str(error)
+    own = spelled or {}
+
+    def option(name: str) -> str:
+        return own.get(name) or (flags(name)[0] if name in RunSettings.model_fields else name)
+
+    return error.told(option)
 
 
 def add_settings(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from lacache_core.cli import measuring
 from lacache_core.cli.options import add_settings, command_parser, whole
 from lacache_core.cli.progress import load_shown
-
-if TYPE_CHECKING:
-    from lacache_core.evaluation.reading import Reading
+from lacache_core.cli.readings import print_readings, read_and_print
 
 _EXAMPLES = """\
 examples:
@@ -66,60 +65,5 @@ def _run(options: argparse.Namespace) -> int:
     from lacache_core.text import encode
 
     ids = encode(loaded.tokenizer, manual() if text is None else text)[: options.tokens + 1]
-    found: dict[tuple[str, int | None], Reading] = {}
-    with measuring.stoppable() as cancel, measuring.bar(options) as progress:
-        for reading in perplexity(
-            loaded,
-            ids,
-            grid,
-            stretch=options.stretch,
-            chunk=options.read_chunk,
-            keeper=measuring.keeper_of(options),
-            progress=progress,
-            cancel=cancel,
-        ):
-            found[reading.label, reading.budget] = reading
-    readings = list(found.values())
-    if options.json:
-        answer = measuring.about(loaded, interrupted=cancel.is_set())
-        cells = [{**r.row(), "stretches": [s.row() for s in r.stretches]} for r in readings]
-        measuring.print_json({**answer, "cells": cells})
-    elif options.csv:
-        measuring.print_csv(stretches_as_rows(readings))
-    else:
-        print_readings(readings)
-    return measuring.INTERRUPTED if cancel.is_set() else 0
-
-
-def stretches_as_rows(readings: list[Reading]) -> list[dict[str, Any]]:
-    """A row for every stretch of every reading; what cannot be read has none."""
-    rows = []
-    for reading in readings:
-        row = reading.row()
-        whose = {name: row[name] for name in ("policy", "label", "budget", "settings")}
-        rows += [{**whose, **stretch.row()} for stretch in reading.stretches]
-    return rows
-
-
-def print_readings(readings: list[Reading]) -> None:
-    """A line for every policy and budget, and what there is to say about one."""
-    headings = ("policy", "budget", "perplexity", "tokens", "held", "union", "KV MB", "tokens/s")
-    rows = [
-        (
-            reading.label,
-            measuring.number(reading.budget, ",d"),
-            measuring.number(reading.perplexity),
-            f"{reading.tokens:,}",
-            f"{reading.held:,}",
-            f"{reading.union:,}",
-            measuring.number(reading.kv_bytes / 1e6, ",.1f"),
-            measuring.number(reading.tokens_per_second, ",.1f"),
-        )
-        for reading in readings
-    ]
-    measuring.print_table(headings, rows)
-    for reading in readings:
-        if reading.ended:
-            print(f"{reading.label}: {reading.ended}")
-        elif not reading.complete:
-            print(f"{reading.label}: stopped after {reading.tokens:,} of {reading.length:,} tokens")
+    read = partial(perplexity, loaded, ids, grid, stretch=options.stretch, chunk=options.read_chunk)
+    return read_and_print(options, loaded, read, print_readings)

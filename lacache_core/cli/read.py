@@ -64,7 +64,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--trace", type=output_file, metavar="OUT.npz", help="Save what happened, step by step."
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, spelled={"prompt": "--text"})
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -90,7 +90,7 @@ def _table(ladder: Ladder, rows: IntArray, union: int, tokens: int) -> list[str]
     column = np.searchsorted(edges, np.arange(tokens), side="right") - 1
     sizes = np.bincount(column, minlength=columns)
     patterns = ladder.row_of_layer
-    scale = f"0{tokens - 1:>{columns - 1}}" if columns > 8 else " " * columns
+    scale = f"1{tokens:>{columns - 1}}" if columns > 8 else " " * columns
     lines += ["", f"{'layers':>20}  |{scale}| tokens"]
     for pattern in range(int(patterns.max()) + 1):
         layers = np.flatnonzero(patterns == pattern).tolist()
@@ -102,8 +102,8 @@ def _table(ladder: Ladder, rows: IntArray, union: int, tokens: int) -> list[str]
 
 
 def _numbers(layers: list[int]) -> str:
-    """ "0, 2, 4, ... 28", short enough for a row's label."""
-    words = [str(layer) for layer in layers]
+    """ "1, 3, 5, ... 29", short enough for a row's label: people count layers from 1."""
+    words = [str(layer + 1) for layer in layers]
     if len(words) > 4:
         words = [*words[:3], f"... {words[-1]}"]
     return ", ".join(words)

@@ -20,7 +20,7 @@ from lacache_core.errors import InvalidSettingError
 from lacache_core.evaluation.contenders import Contender, describe
 from lacache_core.evaluation.identity import identity, text_digest
 from lacache_core.evaluation.kept import Keeper
-from lacache_core.evaluation.needle_prompt import NeedlePrompt, build_prompt
+from lacache_core.evaluation.needle_prompt import NeedlePrompt, build_prompt, least_length
 from lacache_core.evaluation.progress import Meter, Report
 from lacache_core.evaluation.tasks import Grid, Task
 from lacache_core.models import LoadedModel
@@ -141,8 +141,20 @@ def needle(
     ------
     Cell
         One after the other, short prompts first. When cancelled, the last may have fewer trials.
+
+    Raises
+    ------
+    InvalidSettingError
+        When a length leaves no room for needle and question, before anything is asked.
     """
     grid, keeper = grid or Grid(), keeper or Keeper()
+    least = least_length(loaded.tokenizer, grid.task, grid.seeds)
+    if min(grid.lengths) < least:
+        raise InvalidSettingError(
+            "lengths",
+            min(grid.lengths),
+            f"{least} tokens or more: needle, question and some text around them",
+        )
     places = [(n, d) for n in grid.lengths for d in grid.depths]
     meter = Meter(sum(n for n, _ in places) * grid.seeds * len(competing), progress)
     for length, depth in places:

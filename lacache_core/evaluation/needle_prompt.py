@@ -82,22 +82,12 @@ def build_prompt(
         When the length leaves no room for a haystack, or a value is impossible.
     """
     check_place(length, depth)
-    draw = random.Random(seed).random  # alone promised to stay the same between Pythons
-    names, words = _shuffled(NAMES, draw), _shuffled(WORDS, draw)
-    numbers = [str(int(10_000 + draw() * 90_000)) for _ in range(1 + task.others)]
-    keys = words if task.words else numbers
-
-    def pieces(text: str, which: int) -> list[int]:
-        filled = text.format(key=keys[which], name=names[which])
-        return _tokens(tokenizer, filled)
-
     # 1. The fixed parts.
-    before, after = _frame(tokenizer, task, names[0])
-    needle = pieces(task.needle, 0)
-    others = [pieces(task.needle, 1 + i) for i in range(task.others)]
-    room = length - len(before) - len(after) - len(needle) - sum(map(len, others))
+    parts = _parts(tokenizer, task, seed)
+    before, after, needle, others = parts.before, parts.after, parts.needle, parts.others
+    room = length - parts.tokens
     if room < LEAST_HAYSTACK:
-        least = length - room + LEAST_HAYSTACK
+        least = parts.tokens + LEAST_HAYSTACK
         raise InvalidSettingError("length", length, f"{least} or more for this task and model")
     # 2. The haystack; what is too much is cut from its beginning, as an excerpt would be.
     hay: list[list[int]] = []
@@ -131,9 +121,42 @@ def build_prompt(
         start=start,
         stop=start + len(needle),
         question_start=question_start,
-        key=keys[0],
-        max_new_tokens=len(_tokens(tokenizer, f" {keys[0]}")) + task.answer_tokens,
+        key=parts.key,
+        max_new_tokens=len(_tokens(tokenizer, f" {parts.key}")) + task.answer_tokens,
     )
+
+
+def least_length(tokenizer: PreTrainedTokenizerBase, task: Task, seeds: int) -> int:
+    """Tokens of the shortest prompt that leaves room for a haystack with every one of the seeds."""
+    return LEAST_HAYSTACK + max(_parts(tokenizer, task, seed).tokens for seed in range(seeds))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What of a prompt does not depend on its length, as token ids."""
+
+    before: list[int]
+    after: list[int]
+    needle: list[int]
+    others: list[list[int]]
+    key: str
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, (self.before, self.after, self.needle, *self.others)))
+
+
+def _parts(tokenizer: PreTrainedTokenizerBase, task: Task, seed: int) -> _Parts:
+    draw = random.Random(seed).random  # alone promised to stay the same between Pythons
+    names, words = _shuffled(NAMES, draw), _shuffled(WORDS, draw)
+    numbers = [str(int(10_000 + draw() * 90_000)) for _ in range(1 + task.others)]
+    keys = words if task.words else numbers
+    needles = [
+        _tokens(tokenizer, task.needle.format(key=keys[i], name=names[i]))
+        for i in range(1 + task.others)
+    ]
+    before, after = _frame(tokenizer, task, names[0])
+    return _Parts(before, after, needles[0], needles[1:], keys[0])
 
 
 def _frame(

@@ -6,7 +6,7 @@ what stands here. Knows nothing of where texts come from or how results are show
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from threading import Event
 from typing import Any
@@ -139,6 +139,16 @@ class Reading:
             "complete": self.complete,
             "ended": self.ended,
         }
+
+
+def latest(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
+    """All readings so far, each at its longest, whenever one of them has grown."""
+    found: dict[tuple[str, int | None, str], Reading] = {}
+    for reading in readings:
+        # A refused share of the text's length has no budget; its reason tells it from another.
+        reason = "" if reading.stretches else reading.ended
+        found[reading.label, reading.budget, reason] = reading
+        yield list(found.values())
 
 
 def new_reading(engine: Engine, length: int) -> Reading:

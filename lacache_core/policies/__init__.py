@@ -87,7 +87,19 @@ SETTINGS = tuple(
 
 
 def as_policy(policy: Policy | LadderConfig) -> Policy:
-    """A policy as it is; a plain ladder configuration as the ``lacache`` policy."""
+    """A policy as it is; a plain ladder configuration as the ``lacache`` policy.
+
+    Raises
+    ------
+    InvalidSettingError
+        When it is neither: a name, a class that was not called, nothing at all.
+    """
     if isinstance(policy, LadderConfig):
         return LaCache.from_config(policy)
+    if isinstance(policy, type) or not callable(getattr(policy, "bind", None)):
+        raise InvalidSettingError(
+            "policy",
+            policy,
+            "a policy of lacache_core.policies, such as H2O(budget=256), or a LadderConfig",
+        )
     return policy

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lacache_core.errors import InvalidSettingError, UnsupportedOperationError
+from lacache_core.ladder import MOST_ENTRIES
 from lacache_core.plan import CompactionPlan, IntArray
 from lacache_core.trace import FloatArray
 
@@ -153,6 +154,7 @@ class Policy(Protocol):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    about: ClassVar[str]
 
     def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
         """Check the settings against a model's shape and get ready to plan.
@@ -188,9 +190,11 @@ def share_of(budget: int, share: float) -> int:
 
 
 def check_whole(field: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number of at least ``least``."""
+    """Refuse what is not a whole number of at least ``least``, and what no cache can count to."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidSettingError(field, value, f"a whole number, {least} or more")
+    if value > MOST_ENTRIES:
+        raise InvalidSettingError(field, value, f"a whole number, at most {MOST_ENTRIES:,}")
 
 
 def check_share(field: str, value: object) -> None:

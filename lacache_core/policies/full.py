@@ -21,6 +21,7 @@ class Full:
 
     name: ClassVar[str] = "full"
     label: ClassVar[str] = "Full cache"
+    about: ClassVar[str] = "Everything, without a limit: the cache grows with the text."
 
     def bind(self, num_layers: int, num_heads: int = 1) -> Planner:
         """See ``Policy.bind``; there is nothing to refuse."""

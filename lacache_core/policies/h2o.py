@@ -43,6 +43,7 @@ class H2O:
 
     name: ClassVar[str] = "h2o"
     label: ClassVar[str] = "H2O"
+    about: ClassVar[str] = "The tokens that got most attention so far, and the newest."
 
     def __post_init__(self) -> None:
         check_whole("budget", self.budget, 1)

@@ -24,6 +24,7 @@ class LaCache(LadderConfig):
 
     name: ClassVar[str] = "lacache"
     label: ClassVar[str] = "LaCache"
+    about: ClassVar[str] = "A ladder: of old text, different tokens in different layers."
 
     @classmethod
     def from_config(cls, config: LadderConfig) -> LaCache:

@@ -42,6 +42,7 @@ class Random:
 
     name: ClassVar[str] = "random"
     label: ClassVar[str] = "Random"
+    about: ClassVar[str] = "The newest tokens, and older ones by chance: to compare with."
 
     def __post_init__(self) -> None:
         for field in ("budget", "num_sink", "seed"):
@@ -49,7 +50,7 @@ class Random:
         check_share("recent_share", self.recent_share)
         if self.budget <= self.num_sink:
             raise InvalidSettingError(
-                "budget", self.budget, f"{self.num_sink + 1} or more for num_sink {self.num_sink}"
+                "budget", self.budget, f"{self.num_sink + 1} or more for `num_sink` {self.num_sink}"
             )
 
     @property

@@ -24,6 +24,7 @@ class SlidingWindow:
 
     name: ClassVar[str] = "sliding_window"
     label: ClassVar[str] = "Sliding window"
+    about: ClassVar[str] = "The newest tokens, in every layer the same."
 
     def __post_init__(self) -> None:
         self._window()

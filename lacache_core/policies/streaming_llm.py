@@ -27,13 +27,14 @@ class StreamingLLM:
 
     name: ClassVar[str] = "streaming_llm"
     label: ClassVar[str] = "StreamingLLM"
+    about: ClassVar[str] = "A window: the first few and the newest tokens, in every layer the same."
 
     def __post_init__(self) -> None:
         for field in ("budget", "num_sink"):
             check_whole(field, getattr(self, field), 0)
         if self.budget <= self.num_sink:
             raise InvalidSettingError(
-                "budget", self.budget, f"{self.num_sink + 1} or more for num_sink {self.num_sink}"
+                "budget", self.budget, f"{self.num_sink + 1} or more for `num_sink` {self.num_sink}"
             )
 
     def bind(self, num_layers: int, num_heads: int = 1) -> Planner:

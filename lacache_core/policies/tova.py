@@ -34,6 +34,7 @@ class TOVA:
 
     name: ClassVar[str] = "tova"
     label: ClassVar[str] = "TOVA"
+    about: ClassVar[str] = "The tokens that the newest one looks at most."
 
     def __post_init__(self) -> None:
         check_whole("budget", self.budget, 1)

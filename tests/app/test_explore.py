@@ -39,12 +39,12 @@ def test_a_page_with_another_default_model(tmp_path):
 
 def test_only_settings_that_the_policy_has_are_shown():
     def shown(**values):
-        _, *updates = explore._preview({"budget": 64, "span": 15, **values}, 512)
+        _, _, *updates = explore._preview({"budget": 64, "span": 15, **values}, 512)
         return {n for n, u in zip(SETTINGS, updates, strict=True) if u["visible"]}
 
     for name in POLICIES:
         assert shown(policy=name) == {*policy_settings(name)} - {"seed"}
-    _, *updates = explore._preview({"policy": "lacache", "budget": 64, "span": 15}, 512)
+    _, _, *updates = explore._preview({"policy": "lacache", "budget": 64, "span": 15}, 512)
     assert updates[SETTINGS.index("overlap")]["maximum"] == 14
 
 
@@ -111,3 +111,25 @@ def test_a_damaged_link_changes_nothing_and_says_why(query, said):
 def test_a_number_that_is_being_typed_is_no_error():
     text, *_ = explore._preview({"policy": "lacache", "budget": 1, "span": 15}, 512)
     assert "Budget = 1 is not possible" in json.loads(text)["problem"]
+
+
+def test_the_problem_names_settings_by_their_controls():
+    text, *_ = explore._preview({"policy": "lacache", "budget": 20, "span": 15}, 512)
+    problem = json.loads(text)["problem"]
+    assert problem.startswith("Budget = 20 is not possible")
+    assert "for Span 15, Overlap 0, Sinks 4, Slack 0 on 30 layers" in problem
+
+
+@pytest.mark.parametrize("name", [*POLICIES, "h3o", None, ["full"]])
+def test_the_policy_says_what_it_keeps(name):
+    _, update, *_ = explore._preview({"policy": name, "budget": 64, "span": 15}, 512)
+    known = isinstance(name, str) and name in POLICIES
+    told = POLICIES[name].about if known else RunSettings.model_fields["policy"].description
+    assert update["info"] == told and told.endswith(".")
+
+
+def test_beside_run_stands_why_it_failed_and_nothing_else():
+    message = {"state": {"name": "failed", "message": "Budget <b> is wrong."}}
+    assert explore._problem_of(message) == "<p role='alert'>Budget &lt;b&gt; is wrong.</p>"
+    for name in ("loading", "running", "done", "stopped"):
+        assert explore._problem_of({"state": {"name": name, "message": "x"}}) == ""

@@ -97,6 +97,16 @@ def test_figures_are_those_of_the_trace():
     assert figures["tokensPerSecond"] > 0
 
 
+def test_where_the_time_went_is_told_once_the_run_is_over():
+    found, engine, _ = messages()
+    assert all("parts" not in m["figures"] for m in found[:-1])
+    told = dict(found[-1]["figures"]["parts"])
+    spent = engine.trace().manifest["seconds_by_part"]
+    assert told["Model"] == pytest.approx(spent["model"], abs=1e-3)
+    assert "Sending" in told
+    json.dumps(told)
+
+
 def test_mass_bytes_mean_what_the_document_says():
     shares = np.array([[1.0, 0.1, 0.01, 1e-5, 0.0]], np.float32)
     assert mass_bytes(shares).tolist() == [[255, 204, 153, 0, 0]]

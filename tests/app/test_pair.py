@@ -63,7 +63,7 @@ def test_whichever_has_seen_less_goes_on(monkeypatch):
     for item in found:
         seen[item["side"]] = item["message"]["figures"]["seen"]
         assert abs(seen["a"] - seen["b"]) <= 6
-    monkeypatch.setattr(runner, "GPU", object())  # lent by the call: one after the other
+    monkeypatch.setattr(runner, "BORROWS_GPU", True)  # lent by the call: one after the other
     sides = [item["side"] for item in pair_messages(VALUES | {"": SHARED | {"read_chunk": 6}})]
     assert sides == sorted(sides)
 

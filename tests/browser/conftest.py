@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from harness import LiveMap
+from recorded_page import DRAWN
+from served import serving
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 BLANK = (
@@ -80,3 +82,28 @@ def live(open_page, assets_url):
     opened = LiveMap.open(open_page, assets_url)
     yield opened
     opened.check()
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The app, without a model: enough for the recorded runs."""
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def visit(open_page, address):
+    """Opens the app and waits until a recorded run is drawn; nothing may have gone wrong there."""
+    opened = []
+
+    def start(query="", **options):
+        watched = open_page(f"{address}/{query}", **options)
+        watched.page.wait_for_function(DRAWN)
+        opened.append(watched)
+        return watched.page
+
+    start.opened = opened
+    yield start
+    for watched in opened:
+        assert watched.problems == []
+        assert watched.outside() == []

@@ -197,7 +197,7 @@ def test_what_is_written_parts_and_says_where(page):
     page.wait_for_timeout(300)
     at = page.evaluate("C.stores.a.ids.findIndex((id, t) => id !== C.stores.b.ids[t])")
     assert at > 90 and page.evaluate("C.sides.b.map.parted") == at
-    assert f"The texts part at token {at}" in page.inner_text(".lc-parted")
+    assert f"The texts part at token {at + 1}" in page.inner_text(".lc-parted")
     assert page.is_hidden(".lc-losses") and page.is_hidden(".lc-forgot")
     assert page.is_visible("text=What A wrote")
 
@@ -212,7 +212,7 @@ def test_zoom_hover_lock_mode_and_clock_are_shared(page):
     page.evaluate("C.views.pair.lock({ token: 42, layer: 4 })")
     page.wait_for_timeout(200)
     assert page.locator(".lc-side .lc-readout.lc-locked").count() == 2
-    assert "token 42, layer 5:" in page.inner_text(".lc-verdict")
+    assert "token 43, layer 5:" in page.inner_text(".lc-verdict")
     page.focus(".lc-side-b .lc-canvas")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("C.views.a.locked") == {"token": 43, "layer": 4}

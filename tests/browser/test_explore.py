@@ -181,6 +181,12 @@ def test_an_impossible_setting_says_why_and_loses_nothing(explore):
     wait_state(page, "failed")
     assert "not possible" in page.inner_text(".lc-status")
     assert page.input_value("#prompt textarea") == "keep this text"
+    assert "not possible" in page.inner_text("#run-problem")
+    # A run that is possible takes the reason away.
+    page.fill("#overlap input[type=number]", "0")
+    run(page, "keep this text", new_tokens=3, budget=64)
+    wait_state(page, "done")
+    assert page.locator("#run-problem p").count() == 0
 
 
 def test_a_slider_previews_the_pattern_before_any_run(explore):

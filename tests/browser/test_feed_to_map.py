@@ -73,14 +73,15 @@ def test_the_browser_knows_what_was_held_at_every_step(instrument, policy, batch
     assert {k: summary[k] for k in ("seen", "held", "union")} == {
         k: figures[k] for k in ("seen", "held", "union")
     }
-    listed = ask(instrument, "s.compactions.map((c) => [c.step, c.seen, c.start, c.cursor])")
+    listed = ask(instrument, "[...s.compactions].map((c) => [c.step, c.seen, c.start, c.cursor])")
     assert listed == trace.compactions[:, [0, 1, 2, 5]].tolist()
     # A snapshot alone tells the same.
     instrument.give({**feed.snapshot(), "run": "again"})
     for step, held in zip(steps, instrument.evaluate(HELD_AT, steps), strict=True):
         assert (np.array(held, bool) == trace.held_at(step)).all()
     assert (
-        ask(instrument, "s.compactions.map((c) => [c.step, c.seen, c.start, c.cursor])") == listed
+        ask(instrument, "[...s.compactions].map((c) => [c.step, c.seen, c.start, c.cursor])")
+        == listed
     )
 
 

@@ -67,6 +67,8 @@ def test_every_key_does_what_the_help_says(live):
     press("a", "A")
     assert page.evaluate("I.view.accumulated")
     assert press("x", "X")["axis"] == "slot" and press("x")["axis"] == "text"
+    before = live.stats["run"]
+    assert press("v", "V")["run"] == before  # no other run of this text is offered here
     assert press("+")["zoomed"] and not press("-", "−")["zoomed"]
     press("+")
     assert not press("Home")["zoomed"]

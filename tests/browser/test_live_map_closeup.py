@@ -12,7 +12,7 @@ from lacache_core.plan import CompactionPlan
 
 pytestmark = pytest.mark.browser
 
-GROUPS = """I.store.compactions.map((_, k) => { const g = I.closeup.groups.at(k);
+GROUPS = """[...I.store.compactions].map((_, k) => { const g = I.closeup.groups.at(k);
   const told = g.patterns.map((p) => [p.layers, p.tokens, p.kept.map(Number)]);
   return [g.length, g.cursor, told]; })"""
 
@@ -125,9 +125,9 @@ def test_the_sentence_and_the_cells_name_the_words(live):
     length, before, patterns = expected[last]
     said = page.inner_text(".lc-sentence")
     assert f"At token {seen} " in said
-    assert f"each layer kept {kept} of the {width} entries {start}–{start + width - 1}" in said
+    assert f"each layer kept {kept} of the {width} entries {start + 1}–{start + width}" in said
     assert f"freed {width - kept} entries in each layer" in said
-    assert f"from entry {before} to {cursor}" in said
+    assert f"from entry {before + 1} to {cursor + 1}" in said
     layers, tokens, mask = patterns[0]
     assert f"layers {', '.join(map(str, layers[:3]))} … {layers[-1]} kept" in said
     first_kept = run.strings[next(t for t, stays in zip(tokens, mask, strict=True) if stays)]
@@ -160,7 +160,7 @@ def test_a_window_drops_everywhere_and_says_so(live):
     live.settle(400)
     said = live.page.inner_text(".lc-sentence")
     word = run.strings[seen - 61]  # 64 entries with the one that made it due: 4 sinks, 60 newest
-    assert f"At token {seen} every layer dropped entry {start}, “{word.strip()}”" in said
+    assert f"At token {seen} every layer dropped entry {start + 1}, “{word.strip()}”" in said
     assert "no layer holds it any longer" in said
     # Many at once, in a chunk of the given text.
     live.page.evaluate("I.view.chooseCompaction(0)")
@@ -207,6 +207,6 @@ def test_a_policy_that_drops_elsewhere_in_every_layer_is_told_from_what_went(liv
         [list(range(5, 35)), [int(t != gone) for t in range(5, 35)]] for gone in (5, 17, 29)
     ]
     said = live.page.inner_text(".lc-sentence")
-    assert "each layer dropped 1 of the 30 entries 5–34" in said
+    assert "each layer dropped 1 of the 30 entries 6–35" in said
     assert "layer 1 dropped “w5”; layer 2 dropped “w17”; layer 3 dropped “w29”" in said
     assert live.page.locator(".lc-cells del").all_text_contents() == ["w5", "w17", "w29"]

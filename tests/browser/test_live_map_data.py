@@ -37,7 +37,7 @@ def test_the_browser_answers_what_the_trace_answers(live, name):
         )
         assert holders == held.sum(axis=0).tolist()
     listed = live.page.evaluate(
-        "I.store.compactions.map((c) => "
+        "[...I.store.compactions].map((c) => "
         "[c.step, c.seen, c.start, c.width, c.kept, c.cursor, Number(c.restart)])"
     )
     assert listed == trace.compactions.tolist()
@@ -57,7 +57,7 @@ def test_a_snapshot_says_the_same_as_the_messages_before_it(live):
     arrays = """() => [Array.from(I.store.joinedAt.slice(0, I.store.length)),
       I.store.evictedAt.map((row) => Array.from(row.slice(0, I.store.length))),
       Array.from(I.store.holdersNow.slice(0, I.store.length)), I.store.tokens.join(''),
-      I.store.compactions, I.store.text]"""
+      [...I.store.compactions], I.store.text]"""
     told = live.page.evaluate(arrays)
     live.page.evaluate("m => { I.store.seq = -1; I.receive(m) }", run.feed.snapshot())
     assert live.page.evaluate(arrays) == told

@@ -38,7 +38,7 @@ def test_a_cell_by_slot_names_slot_and_token_and_keys_move_in_slots(live):
     assert live.stats["locked"] == {"token": held[7][20], "layer": 7}
     live.settle(120)
     said = page.inner_text(".lc-readout").replace("\n", " ")
-    assert "slot 20" in said and f"token {held[7][20]}" in said
+    assert "slot 21" in said and f"token {held[7][20] + 1}" in said
     page.focus(".lc-canvas")
     page.keyboard.press("ArrowRight")
     assert live.stats["locked"] == {"token": held[7][21], "layer": 7}
@@ -107,7 +107,7 @@ def test_every_mode_has_colours_by_slot(live, mode):
     if mode == "state":
         assert sink == [107, 44, 15]  # as by text position
         assert sum(new) > sum(old) + 150  # dark is old, bright is new
-        assert "text position" in page.inner_text(".lc-legend")
+        assert "which token" in page.inner_text(".lc-legend")
         assert "newest, not compacted yet" in page.inner_text(".lc-legend")
     if mode == "when":
         gone = run.trace.evicted_at[3][np.nonzero(run.trace.held_at(step)[3])[0][6]]

@@ -60,7 +60,7 @@ def test_a_locked_token_shows_everything_and_escape_lets_it_go(live):
     said = page.inner_text(".lc-token").replace("\n", " ")
     held = trace.held_at(trace.num_steps - 1)
     assert run.strings[token].strip() in said
-    assert f"id {token}" in said and f"text position {token}" in said
+    assert f"id {token}" in said and f"token {token + 1} of" in said
     assert f"loss {messages_loss(messages, token):.2f}" in said
     assert f"{held[:, token].sum()} of 30 layers" in said
     assert page.locator(".lc-token .lc-dot-held").count() == held[:, token].sum()
@@ -84,7 +84,11 @@ def test_a_locked_token_shows_everything_and_escape_lets_it_go(live):
     page.focus(".lc-canvas")
     page.keyboard.press("Escape")
     live.settle()
-    assert live.stats["locked"] is None and page.is_hidden(".lc-token")
+    assert live.stats["locked"] is None and page.locator(".lc-locked").count() == 0
+    # What is spoken of now is an example: the oldest token that is left.
+    oldest = live.page.evaluate("I.store.summary(I.view.clock).oldest")
+    assert f"token {oldest + 1} of" in page.inner_text(".lc-token").replace("\n", " ")
+    assert "still remembered" in page.inner_text(".lc-token-panel .lc-note")
 
 
 def messages_loss(messages, token):

@@ -115,7 +115,7 @@ def test_a_cell_is_told_locked_and_unlocked(live):
     live.settle(60)
     said = page.inner_text(".lc-readout")
     held = run.trace.held_at(run.trace.num_steps - 1)
-    assert "token 40" in said.replace("\n", " ") and "layer 7" in said
+    assert "token 41" in said.replace("\n", " ") and "layer 7" in said
     assert f"{held[:, 40].sum()} of 30 layers" in said
     assert ("dropped at step" in said) == (not held[6, 40])
     page.mouse.click(*live.canvas_point(40.5, 6.5))
@@ -124,7 +124,7 @@ def test_a_cell_is_told_locked_and_unlocked(live):
     assert page.get_attribute(".lc-words-body .lc-marked", "data-t") == "40"
     live.settle(1000)
     spoken = page.text_content(".lc-readout [aria-live]")
-    assert "layer 7" in spoken and "token: 40" in spoken
+    assert "layer 7" in spoken and "token: 41" in spoken
     page.focus(".lc-canvas")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
@@ -140,7 +140,7 @@ def test_words_and_map_point_at_each_other(live):
     span.hover()
     live.settle()
     assert live.page.evaluate("I.view.focus") == {"token": 250, "layer": None}
-    assert "token 250" in live.page.inner_text(".lc-readout").replace("\n", " ")
+    assert "token 251" in live.page.inner_text(".lc-readout").replace("\n", " ")
     span.click()
     assert live.stats["locked"] == {"token": 250, "layer": None}
 

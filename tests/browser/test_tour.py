@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 from messages import messages
-from served import serving
+from recorded_page import ROOT, ask
 
 from app.recorded import recordings
 
 pytestmark = pytest.mark.browser
-ROOT = "document.querySelector('#live-map .lc-root').__lacache"
 TITLES = ["What a cache is", "What a window loses", "The rungs", "A compaction", "A restart pass"]
 
 
-@pytest.fixture(scope="module")
-def address():
-    with serving() as url:
-        yield url
-
-
 @pytest.fixture
-def visit(open_page, address):
-    opened = []
-
-    def start(**options):
-        options = {"reduced_motion": "reduce", **options}
-        watched = open_page(f"{address}/", **options)
-        watched.page.wait_for_function(
-            f"() => document.querySelector('#live-map .lc-root')?.__lacache && {ROOT}.map.drawn > 0"
-        )
-        opened.append(watched)
-        return watched.page
-
-    yield start
-    for watched in opened:
-        assert watched.problems == [] and watched.outside() == []
-
-
-def ask(page, expression):
-    names = f"const i = {ROOT}, s = i.store, v = i.view;"
-    return page.evaluate(f"() => {{ {names} return {expression}; }}")
+def calm(visit):
+    """Opens the app where nothing may move by itself."""
+    return partial(visit, reduced_motion="reduce")
 
 
 def at_step(page, k):
@@ -68,11 +45,11 @@ def facts(trace):
     return *manifest["fact"], int(trace.joined_at[manifest["prompt_tokens"] - 1])
 
 
-def test_every_number_that_it_names_is_in_the_recording(visit):
+def test_every_number_that_it_names_is_in_the_recording(calm):
     (_, ladder), (_, window) = recordings()[:2]
     budget, sinks = ladder.manifest["budget"], ladder.manifest["num_sink"]
     first, last, asked = facts(ladder)
-    page = visit()
+    page = calm()
     steps = through(page)
 
     text = next(steps)
@@ -129,8 +106,8 @@ def test_every_number_that_it_names_is_in_the_recording(visit):
 
 
 @pytest.mark.parametrize("how", ["Escape", "Skip", "Done"])
-def test_what_was_shown_before_is_back(visit, how):
-    page = visit()
+def test_what_was_shown_before_is_back(calm, how):
+    page = calm()
     ask(page, "v.setMode('when'), v.show(30, 60), v.setClock(44), v.lock({token: 50, layer: 3})")
     state = "[s.run, v.mode, v.visible, v.clock, v.following, v.locked, s.length]"
     before = ask(page, state)
@@ -153,8 +130,8 @@ def test_what_was_shown_before_is_back(visit, how):
     assert ask(page, "v.locked") is None
 
 
-def test_it_can_be_walked_by_keyboard_both_ways(visit):
-    page = visit()
+def test_it_can_be_walked_by_keyboard_both_ways(calm):
+    page = calm()
     page.focus(".lc-caption button")
     page.keyboard.press("Enter")
     at_step(page, 1)
@@ -169,23 +146,23 @@ def test_it_can_be_walked_by_keyboard_both_ways(visit):
     assert page.locator(".lc-tour-dots .lc-now").count() == 1
 
 
-def test_it_never_opens_by_itself(visit):
-    page = visit()
+def test_it_never_opens_by_itself(calm):
+    page = calm()
     page.wait_for_timeout(600)
     assert page.locator(".lc-tour").is_hidden()
     assert page.locator(".lc-caption >> text=Take the tour").is_visible()
 
 
-def test_a_new_run_ends_it_and_stays(visit):
-    page = visit()
+def test_a_new_run_ends_it_and_stays(calm):
+    page = calm()
     next(through(page))
     page.evaluate(f"(m) => {ROOT}.receive(m)", messages(batch=5)[0][0])
     assert page.locator(".lc-tour").is_hidden() and ask(page, "s.run") == "run-1"
     assert ask(page, "v.following") is True
 
 
-def test_a_run_that_goes_on_comes_back_as_far_as_it_got(visit):
-    page = visit()
+def test_a_run_that_goes_on_comes_back_as_far_as_it_got(calm):
+    page = calm()
     found, feed, _ = messages(batch=2)
     page.evaluate(f"(m) => m.forEach((x) => {ROOT}.receive(x))", found[:4])
     tokens = ask(page, "s.length")
@@ -207,8 +184,8 @@ def test_a_run_that_goes_on_comes_back_as_far_as_it_got(visit):
 
 
 @pytest.mark.parametrize("width, height", [(390, 844), (1440, 900)])
-def test_it_covers_nothing_that_it_explains(visit, width, height):
-    page = visit(width=width, height=height)
+def test_it_covers_nothing_that_it_explains(calm, width, height):
+    page = calm(width=width, height=height)
     for text in through(page):
         page.wait_for_timeout(150)
         card = page.locator(".lc-tour").bounding_box()

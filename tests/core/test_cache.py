@@ -13,7 +13,11 @@ from transformers import DynamicCache
 
 from lacache_core.attention import AttentionStates, recording
 from lacache_core.cache import LadderCache
-from lacache_core.errors import InvalidLadderError, UnsupportedOperationError
+from lacache_core.errors import (
+    InvalidLadderError,
+    InvalidSettingError,
+    UnsupportedOperationError,
+)
 from lacache_core.ladder import LadderConfig, retained
 from lacache_core.policies import (
     H2O,
@@ -319,3 +323,24 @@ def test_impossible_on_this_model(llama):
         LadderCache(llama, LadderConfig(budget=256, span=15))
     with pytest.raises(ValueError, match="positions"):
         LadderCache(llama, LadderConfig(**SHAPES["overlap"]), positions="relative")
+
+
+@pytest.mark.parametrize("policy", [None, "h2o", H2O, 256], ids=str)
+def test_what_is_no_policy_is_refused_by_name(llama, policy):
+    with pytest.raises(InvalidSettingError, match="policy = .* a policy of lacache_core.policies"):
+        LadderCache(llama, policy)
+
+
+def test_a_call_without_a_cache_is_told_the_reason(llama):
+    """It would read the whole text anew in every step, which looks like wrong positions."""
+    cache = LadderCache(llama, LadderConfig(**SHAPES["overlap"]))
+    ids = torch.arange(1, 9)[None]
+    for call in (
+        lambda: llama(ids, past_key_values=cache, use_cache=False),
+        lambda: llama.generate(
+            ids, past_key_values=cache, use_cache=False, max_new_tokens=3, do_sample=False
+        ),
+    ):
+        with pytest.raises(UnsupportedOperationError, match="use_cache = False"):
+            call()
+        assert cache.seen == 0

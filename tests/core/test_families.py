@@ -119,6 +119,10 @@ def test_family_equals_the_oracle(name, positions):
 
 REFUSED = {
     "gpt2": (dict(n_layer=2, n_head=4, n_embd=48), "no rotary"),
+    "gptj": (
+        dict(n_layer=2, n_head=4, n_embd=48, rotary_dim=8),
+        "table of sines and cosines of its own",
+    ),
     "gemma2": ({}, "sliding_attention"),
     "gemma3_text": ({}, "sliding_attention"),
     "gpt_oss": (dict(num_local_experts=2, num_experts_per_tok=1), "sliding_attention"),

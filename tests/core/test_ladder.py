@@ -192,6 +192,19 @@ def test_the_named_smallest_budget_is_possible_and_one_less_is_not(ladder):
         LadderConfig(least - 1, *rest).ladder(layers)
 
 
+@pytest.mark.parametrize("tokens", [10_000_001, 10**30])
+def test_retained_refuses_what_it_could_not_go_through(tokens):
+    with pytest.raises(InvalidLadderError, match="tokens_seen = .* from 0 to 10,000,000"):
+        retained(LadderConfig(64, 3), 6, tokens)
+
+
+@pytest.mark.parametrize("name", ["budget", "span", "overlap", "num_sink", "slack"])
+def test_no_setting_is_larger_than_a_cache_can_count(name):
+    values = {"budget": 64, "span": 3, name: 10**30}
+    with pytest.raises(InvalidLadderError, match=f"{name} = 1000.* at most 1,000,000,000"):
+        LadderConfig(**values)
+
+
 def test_retained_refuses_negative_length():
     with pytest.raises(InvalidLadderError, match="tokens_seen"):
         retained(LadderConfig(256, 15), 30, -1)

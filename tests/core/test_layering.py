@@ -12,7 +12,7 @@ CORE = ROOT / "lacache_core"
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"errors"},
+    {"errors", "stopwatch"},
     {"plan"},
     {"ladder", "trace", "trace_file"},
     {"policies", "settings", "trace_builder", "manifest"},
@@ -30,7 +30,7 @@ LAYERS = [
     },
     {"contents"},
     {"cache"},
-    {"engine"},
+    {"engine", "admission", "description"},
     {"evaluation"},
     {"sweep"},
     {"cli", "__main__", "__init__"},

@@ -153,6 +153,8 @@ def test_control_c_prints_what_is_finished(run, text, monkeypatch):
     [
         (["needle", "--lengths", "x"], "x"),
         (["needle", "--lengths", "0"], "length"),
+        (["needle", "--lengths", "10"], "lengths = 10 is not possible"),
+        (["needle", "--lengths", "400,10", "--task", "word"], "tokens or more"),
         (["needle", "--depths", "2"], "depth"),
         (["needle", "--seeds", "0"], "0"),
         (["needle", "--task", "riddle"], "riddle"),

@@ -13,7 +13,7 @@ from lacache_core.evaluation.contenders import Contender, contenders
 from lacache_core.evaluation.haystack import sentences
 from lacache_core.evaluation.kept import Keeper
 from lacache_core.evaluation.needle import KIND, ask, needle
-from lacache_core.evaluation.needle_prompt import build_prompt
+from lacache_core.evaluation.needle_prompt import build_prompt, least_length
 from lacache_core.evaluation.tasks import NAMES, TASKS, WORDS, Grid, Task
 from lacache_core.policies import Full, LaCache, StreamingLLM
 from lacache_core.store import Store
@@ -217,15 +217,12 @@ def test_a_stopped_grid_keeps_its_trials_and_goes_on_where_it_was(tiny, tmp_path
 
 
 def test_what_is_impossible_says_why_and_the_others_go_on(tiny):
-    grid = Grid((40, 200, 3000), (0.5,), 1, SHORT)
+    grid = Grid((200, 3000), (0.5,), 1, SHORT)
     who = [*competing("full"), Contender("lacache", 40, {"span": 99}), *competing("lacache")]
     cells = list(needle(tiny, who, grid, chunk=500))
     refused = {(c.length, c.policy): c.refused for c in cells if c.refused}
     by_place = [(c.length, c.policy, bool(c.refused)) for c in cells]
     assert by_place == [
-        (40, "full", True),
-        (40, "lacache", True),
-        (40, "lacache", True),
         (200, "full", False),
         (200, "lacache", True),
         (200, "lacache", False),
@@ -235,3 +232,11 @@ def test_what_is_impossible_says_why_and_the_others_go_on(tiny):
     ]
     assert "2,048" in refused[3000, "full"] and "span = 99" in refused[3000, "lacache"]
     assert all(c.row()["trials"] == 0 for c in cells if c.refused)
+
+
+def test_a_length_without_room_is_refused_before_anything_is_asked(tiny):
+    least = least_length(tiny.tokenizer, SHORT, 2)
+    prompt = build_prompt(tiny.tokenizer, SHORT, length=least, depth=0.5, seed=0)
+    assert len(prompt.ids) == least
+    with pytest.raises(InvalidSettingError, match=f"lengths = {least - 1} .*{least} tokens"):
+        next(needle(tiny, competing("full"), Grid((200, least - 1), (0.5,), 2, SHORT)))

@@ -12,6 +12,7 @@ from lacache_core.evaluation.contenders import Contender, contenders
 from lacache_core.evaluation.endless import endless, long_text
 from lacache_core.evaluation.kept import Keeper
 from lacache_core.evaluation.perplexity import KIND, perplexity
+from lacache_core.evaluation.reading import latest
 from lacache_core.store import Store
 
 IDS = random_ids(101)[0].numpy().astype(np.int32)
@@ -24,7 +25,20 @@ def competing(*policies, budgets=(24,)):
 
 def final(readings):
     """The last word on each policy."""
-    return list({(r.label, r.budget): r for r in readings}.values())
+    *_, last = latest(readings)
+    return last
+
+
+def test_latest_has_every_policy_once_and_every_refusal(tiny):
+    who = [*competing("full"), *competing("lacache", budgets=(0.1, 0.2, 0.3, 24))]
+    found = final(perplexity(tiny, IDS, who, stretch=50))
+    assert [(r.policy, r.budget, bool(r.ended)) for r in found] == [
+        ("full", None, False),
+        ("lacache", None, True),  # a tenth of 101 tokens is below the least budget
+        ("lacache", 20, False),
+        ("lacache", 30, False),
+        ("lacache", 24, False),
+    ]
 
 
 @pytest.mark.parametrize("chunk", [1, 7])

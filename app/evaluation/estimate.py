@@ -1,0 +1,138 @@
+"""How long a measurement will take, and what of it is impossible: said before anybody presses Run.
+
+By counting tokens, without a model. What this machine did before corrects the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.evaluation.requests import Request
+from lacache_core.checkpoint import max_positions
+from lacache_core.errors import InvalidSettingError, LaCacheError, StoreUnavailableError
+from lacache_core.evaluation.contenders import Contender
+from lacache_core.models import known_layers
+from lacache_core.settings import default_model_id
+from lacache_core.store import Store
+
+# Seconds of a step and of each token in it: the embedded model in float32 on two CPU cores.
+STEP_SECONDS = 0.034
+TOKEN_SECONDS = 0.0027
+_ANSWER_TOKENS = 11
+_CHARACTERS_PER_TOKEN = 3.0
+_SPEED = "speed"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a measurement costs.
+
+    Attributes
+    ----------
+    seconds
+        How long it takes when nothing of it was measured before.
+    tokens
+        Tokens that are read in all.
+    refused
+        Why some of the contenders cannot take part, a sentence each.
+    """
+
+    seconds: float
+    tokens: int
+    refused: tuple[str, ...] = ()
+
+
+def reference_seconds(request: Request, tokens: int, runs: int) -> float:
+    """How long it takes where the reference was measured."""
+    chunk = request.chunk if request.kind == "needle" else request.read_chunk
+    answers = runs * _ANSWER_TOKENS if request.kind == "needle" else 0
+    step = STEP_SECONDS / chunk + TOKEN_SECONDS
+    return tokens * step + answers * (STEP_SECONDS + TOKEN_SECONDS)
+
+
+def estimate(request: Request, store: Store | None = None) -> Estimate:
+    """What a measurement costs.
+
+    Raises
+    ------
+    InvalidSettingError
+        When none of the contenders can take part; the first reason.
+    """
+    competing = request.competing()
+    if request.kind == "needle":
+        lengths = [n for n in request.grid.lengths for _ in request.grid.depths]
+        places = [n for n in lengths for _ in range(request.grid.seeds)]
+    else:
+        length = request.tokens + (request.kind == "perplexity")
+        if request.kind == "perplexity" and request.text.private:
+            length = min(length, 1 + int(len(request.text.own) / _CHARACTERS_PER_TOKEN))
+        places = [length]
+    tokens = runs = 0
+    refused: list[str] = []
+    errors: list[InvalidSettingError] = []
+    for one in competing:
+        for length in places:
+            try:
+                due = _due(one, length, request)
+            except InvalidSettingError as error:
+                where = f" at {length:,} tokens" if request.kind == "needle" else ""
+                refused.append(f"{one.label}{where} is left out: {error}")
+                errors.append(error)
+                continue
+            tokens, runs = tokens + due, runs + 1
+    if not runs:
+        raise errors[0]
+    seconds = reference_seconds(request, tokens, runs) * speed_factor(request, store)
+    return Estimate(seconds, tokens, tuple(dict.fromkeys(refused)))
+
+
+def _due(one: Contender, length: int, request: Request) -> int:
+    """How many tokens a contender will read of a text of that length."""
+    policy, model = one.at(length), default_model_id()
+    layers, positions = known_layers(model), max_positions(model)
+    planner = None if layers is None else policy.bind(layers)
+    if one.budget is not None or positions is None or length <= positions:
+        return length
+    if request.kind == "endless":
+        return positions  # where it stops
+    if planner is not None and planner.capacity is not None:
+        return length
+    field = "lengths" if request.kind == "needle" else "tokens"
+    raise InvalidSettingError(field, length, f"at most {positions:,}, the model's positions")
+
+
+def speed_factor(request: Request, store: Store | None) -> float:
+    """How much longer than the reference this machine took, the last time."""
+    if store is None:
+        return 1.0
+    try:
+        record = store.get(_SPEED, {"model": default_model_id()})
+    except StoreUnavailableError:
+        return 1.0
+    factor = record.result.get("factor") if record else None
+    return factor if isinstance(factor, float) and 0.001 < factor < 1000 else 1.0
+
+
+def keep_speed(request: Request, seconds_per_token: float, store: Store) -> None:
+    """Remember how fast this machine was with a measurement."""
+    mean = sum(request.grid.lengths) / len(request.grid.lengths)
+    runs = 1 if request.kind == "needle" else 0
+    tokens = int(mean) if request.kind == "needle" else 1
+    expected = reference_seconds(request, tokens, runs) / tokens
+    try:
+        factor = float(seconds_per_token / expected)
+        store.put(_SPEED, {"model": default_model_id()}, {"factor": factor})
+    except LaCacheError:
+        return  # only the next estimate is poorer for it
+
+
+def in_words(seconds: float) -> str:
+    """A duration as one says it: "30 s", "4 min", "2 h"."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90:
+        return f"{round(seconds / 5) * 5} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{hours:.0f} h" if hours >= 10 else f"{hours:.1f} h"

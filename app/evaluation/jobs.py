@@ -1,0 +1,384 @@
+"""Measurements that go on by themselves: started, looked at, stopped, kept, found again.
+
+Each has a thread, so a page that is reloaded finds it going on. One measures at a time, since two
+would spoil each other's times; others wait. Whatever is finished lies in the store at once.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from app.evaluation.estimate import in_words, keep_speed
+from app.evaluation.measuring import in_page_words, measure, open_store, public
+from app.evaluation.report import report
+from app.evaluation.requests import KINDS, Request, command
+from app.runner import BORROWS_GPU, describe_problem, loading
+from app.runs import RUNS, Runs
+from app.snapshot import Message
+from lacache_core.errors import LaCacheError, StoreUnavailableError
+from lacache_core.evaluation.progress import Progress
+from lacache_core.evaluation.tables import Row, as_csv, as_json, csv_rows, finite
+from lacache_core.settings import default_model_id
+from lacache_core.store import Store
+
+LOG = logging.getLogger(__name__)
+STORED = "measurement"
+MOST_UNFINISHED = 8
+REMEMBERED = 16
+MOST_EARLIER = 20
+UNWATCHED_SECONDS = 240.0
+"""On a public Space a measurement that nobody has looked at for so long is stopped."""
+DEADLINE_SECONDS = 900.0
+"""How long one may take there."""
+OVER = ("done", "stopped", "failed")
+
+
+class Measurement:
+    """One measurement: how it goes and what is there by now."""
+
+    def __init__(self, request: Request) -> None:
+        self.id = uuid.uuid4().hex
+        self.request = request
+        self.cancel = threading.Event()
+        self.state, self.message = "waiting", "Waiting for another measurement to end."
+        self.progress: Progress | None = None
+        self.cells: list[Row] = []
+        self.about: Row = {}
+        self.notes: list[str] = []
+        self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.version = 0
+        self.looked_at = time.monotonic()
+        self.reason = ""  # why it was stopped, where nobody pressed Stop
+        self._told: tuple[int, Message] = (-1, {})
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in OVER
+
+    def say(self, state: str, message: str) -> None:
+        """How it goes."""
+        self.state, self.message = state, message
+        self.version += 1
+
+    def kept(self) -> Row:
+        """All of it as it is stored; nothing of a text that somebody brought along."""
+        return {
+            "kind": self.request.kind,
+            "title": self.request.about,
+            "command": command(self.request),
+            "budgets": [one.budget for one in self.request.competing()],
+            "state": self.state,
+            "message": self.message,
+            "cells": self.cells,
+            "about": self.about,
+            "notes": self.notes,
+            "created": self.created,
+        }
+
+    def whole(self) -> Message:
+        """All of it for the page."""
+        version = self.version
+        if self._told[0] != version:
+            told = {"id": self.id, "version": version, **report(finite(self.kept()))}
+            self._told = (version, told)
+        return self._told[1]
+
+
+class Measurements:
+    """The measurements of this process and those in the store.
+
+    Parameters
+    ----------
+    folder
+        Of the store; None: where the command line has it.
+    runs
+        Where a run is put that somebody wants to look at.
+    """
+
+    def __init__(self, folder: Path | None = None, runs: Runs = RUNS) -> None:
+        self._folder, self._runs = folder, runs
+        self._lock = threading.Lock()
+        self._by_id: OrderedDict[str, Measurement] = OrderedDict()
+        self._turn = threading.Semaphore(1)
+        self._complaints: list[str] = []
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """Where results are kept."""
+        if self._store is None:
+            self._store = open_store(self._complain, self._folder)
+        return self._store
+
+    def start(self, request: Request) -> Measurement:
+        """Begin to measure.
+
+        Raises
+        ------
+        LaCacheError
+            When too many are waiting.
+        """
+        found = Measurement(request)
+        with self._lock:
+            unfinished = [m for m in self._by_id.values() if not m.over]
+            if len(unfinished) >= MOST_UNFINISHED:
+                raise LaCacheError(
+                    f"{len(unfinished)} measurements are waiting or going on here already. "
+                    "Please try again in a few minutes."
+                )
+            self._by_id[found.id] = found
+            over = [m.id for m in self._by_id.values() if m.over]
+            for name in over[: max(0, len(self._by_id) - REMEMBERED)]:
+                del self._by_id[name]
+        context = contextvars.copy_context()  # a borrowed GPU is counted to whoever asked
+        threading.Thread(
+            target=context.run, args=(self._work, found), name=f"measure {found.id}", daemon=True
+        ).start()
+        return found
+
+    def look(self, name: object, version: object = None) -> Message | None:
+        """How a measurement goes, and all of it where it has changed; None when it is unknown."""
+        found = self._by_id.get(name) if isinstance(name, str) else None
+        if found is None:
+            kept = self._kept(name)
+            return None if kept is None else {"id": name, "version": 0, **report(kept)}
+        found.looked_at = time.monotonic()
+        progress = found.progress
+        going = {
+            "id": found.id,
+            "version": found.version,
+            "state": {"name": found.state, "message": found.message},
+            "progress": None
+            if progress is None or found.over
+            else {
+                "fraction": progress.fraction,
+                "remaining": None
+                if progress.remaining is None
+                else f"{in_words(progress.remaining)} left",
+                "what": progress.what,
+            },
+        }
+        return going if version == found.version else {**found.whole(), **going}
+
+    def stop(self, name: object) -> bool:
+        """Stop a measurement; what is finished stays. False when it is not going."""
+        found = self._by_id.get(name) if isinstance(name, str) else None
+        if found is None or found.over:
+            return False
+        found.cancel.set()
+        return True
+
+    def earlier(self, kind: object, names: object) -> Message:
+        """``found``: those of a kind that can be looked at again, the newest first; and ``notes``.
+
+        On one's own machine all of the store; on a public Space those whose unguessable ids the
+        browser knows.
+        """
+        if kind not in KINDS:
+            return {"found": [], "notes": []}
+        try:
+            if public():
+                ids = [n for n in names if isinstance(n, str)] if isinstance(names, list) else []
+                found = [self.store.get(STORED, {"id": name}) for name in ids[:MOST_EARLIER]]
+                records = [record for record in found if record is not None]
+            else:
+                records = self.store.list(STORED)
+        except StoreUnavailableError as error:
+            return {"found": [], "notes": [str(error)]}
+        mine = [record for record in records if record.result.get("kind") == kind]
+        told = [
+            {
+                "id": record.key["id"],
+                "title": record.result["title"],
+                "created": record.result["created"],
+                "state": record.result["state"],
+            }
+            for record in mine[:MOST_EARLIER]
+        ]
+        return {"found": told, "notes": self._complaints}
+
+    def run_behind(self, name: object, record_id: object) -> Message | None:
+        """The snapshot of a run behind a cell, by the measurement's id and the record's.
+
+        Raises
+        ------
+        DamagedTraceError
+            When its file is damaged; it has been set aside, and the text says so.
+        """
+        cell = next(
+            (
+                cell
+                for cell in (self._cells(name) or [])
+                if any(answer["record"] == record_id for answer in cell.get("answers", []))
+            ),
+            None,
+        )
+        if cell is None or not isinstance(record_id, str):
+            return None
+        trace = self.store.trace(record_id)
+        if trace is None:
+            return None
+        place = f"{cell['length']:,} tokens, depth {cell['depth']:g}"
+        return self._runs.take(trace, "measured", title=f"Needle: {cell['label']}, {place}.")
+
+    def file(self, name: object, kind: object) -> Message | None:
+        """The numbers as a file: ``{name, type, text}``; ``kind`` is ``csv`` or ``json``."""
+        found = self._by_id.get(name) if isinstance(name, str) else None
+        kept = found.kept() if found is not None else self._kept(name)
+        if kept is None or kind not in ("csv", "json"):
+            return None
+        stem = f"{kept['kind']}-{kept['created'][:16].replace(':', '')}"
+        if kind == "csv":
+            return {
+                "name": f"{stem}.csv",
+                "type": "text/csv",
+                "text": as_csv(csv_rows(kept["cells"])),
+            }
+        answer = {**kept["about"], "interrupted": kept["state"] != "done", "cells": kept["cells"]}
+        return {"name": f"{stem}.json", "type": "application/json", "text": as_json(answer) + "\n"}
+
+    def _cells(self, name: object) -> list[Row] | None:
+        found = self._by_id.get(name) if isinstance(name, str) else None
+        if found is not None:
+            return found.cells
+        kept = self._kept(name)
+        return None if kept is None else kept["cells"]
+
+    def _kept(self, name: object) -> Row | None:
+        """A measurement as the store has it."""
+        if not isinstance(name, str):
+            return None
+        try:
+            record = self.store.get(STORED, {"id": name})
+        except StoreUnavailableError:
+            return None
+        if record is None:
+            return None
+        kept = dict(record.result)
+        if kept["state"] not in OVER:  # the process that measured is gone
+            kept |= {"state": "stopped", "message": "It was cut off. What was finished is here."}
+        return kept
+
+    def _complain(self, sentence: str) -> None:
+        self._complaints.append(sentence)
+        LOG.warning(sentence)
+
+    def _keep(self, found: Measurement, state: str = "running", message: str = "") -> None:
+        kept = {**found.kept(), "state": state, "message": message}
+        try:
+            self.store.put(STORED, {"id": found.id}, finite(kept))
+        except StoreUnavailableError as error:
+            if str(error) not in found.notes:
+                found.notes.append(str(error))
+
+    def _work(self, found: Measurement) -> None:
+        """All of one measurement, in its thread; it is over when all of it is kept."""
+        try:
+            ending = self._in_turn(found)
+        except LaCacheError as error:
+            ending = "failed", in_page_words(error, found.request)
+        except Exception as error:  # the user gets one sentence, the log the rest
+            LOG.exception("a measurement failed")
+            ending = "failed", describe_problem(error)
+        try:
+            if found.cells:
+                self._keep(found, *ending)
+        finally:
+            found.say(*ending)
+
+    def _in_turn(self, found: Measurement) -> tuple[str, str]:
+        """Wait for others to end, then measure; state and message at the end."""
+        while not self._turn.acquire(timeout=0.2):
+            self._check(found, 0.0)
+            if found.cancel.is_set():
+                return "stopped", "Stopped before it began."
+        try:
+            return self._measure(found)
+        finally:
+            self._turn.release()
+
+    def _measure(self, found: Measurement) -> tuple[str, str]:
+        model = default_model_id()
+        for message in loading(model, found.cancel, "measurement"):
+            found.say("loading", message["state"]["message"])
+            self._check(found, 0.0)
+        if found.cancel.is_set():
+            return "stopped", "Stopped before the model was loaded."
+        started = time.monotonic()
+        found.say("running", "")
+        speed: list[float] = []
+
+        def progress(told: Progress) -> None:
+            found.progress = told
+            self._check(found, time.monotonic() - started)
+            left = told.total - told.done
+            if told.remaining and left > 0:
+                speed[:] = [told.remaining / left]
+
+        items: Any = measure(
+            found.request, model, self._folder, cancel=found.cancel, progress=progress
+        )
+        done = 0
+        for item in items:
+            if isinstance(item, str):
+                found.notes.append(item)
+            elif isinstance(item, dict):
+                found.about = item
+            else:
+                found.cells = item
+                found.version += 1
+                finished = sum(_finished(cell) for cell in item)
+                if finished > done:
+                    done = finished
+                    self._keep(found)
+            self._check(found, time.monotonic() - started)
+            if found.cancel.is_set() and BORROWS_GPU:
+                items.close()  # the worker process does not see the event
+        took = time.monotonic() - started
+        if speed and took > 3:
+            keep_speed(found.request, speed[0], self.store)
+        if found.cancel.is_set():
+            return "stopped", found.reason or "Stopped. What is finished is kept."
+        return "done", f"It took {in_words(took)}."
+
+    def _check(self, found: Measurement, took: float) -> None:
+        """On a public Space: stop what nobody watches and what takes too long."""
+        if not public() or found.cancel.is_set():
+            return
+        if time.monotonic() - found.looked_at > UNWATCHED_SECONDS:
+            found.reason = "Stopped, since nobody was watching."
+        elif took > DEADLINE_SECONDS:
+            minutes = DEADLINE_SECONDS / 60
+            found.reason = f"Stopped: a measurement may take {minutes:.0f} minutes here."
+        else:
+            return
+        found.cancel.set()
+
+
+def _finished(cell: Row) -> bool:
+    return bool(cell.get("complete", True) or cell.get("ended") or cell.get("refused"))
+
+
+MEASUREMENTS = Measurements()
+"""Those of the app."""
+
+
+def answer(work: Callable[[], Any]) -> Any:
+    """The result, or ``{problem}`` in one sentence for whoever asked."""
+    try:
+        return work()
+    except LaCacheError as error:
+        return {"problem": str(error)}
+    except Exception as error:
+        LOG.exception("a request of the Evaluate page failed")
+        return {"problem": describe_problem(error)}

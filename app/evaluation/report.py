@@ -1,0 +1,146 @@
+"""A measurement as the page shows it: figures, a table, and what is to be said of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.evaluation.figures import (
+    endless_figures,
+    grouped,
+    legend,
+    name_of,
+    needle_figures,
+    reading_figures,
+)
+
+Row = Mapping[str, Any]
+Message = dict[str, Any]
+NONE = "–"
+
+_READING = (
+    ("Policy", ""),
+    ("Perplexity", "over all tokens read; lower is better"),
+    ("Tokens", "read so far"),
+    ("Held", "entries per layer at the end"),
+    ("Remembered", "different tokens that at least one layer still holds"),
+    ("KV cache", "memory of keys and values at the end"),
+    ("Tokens/s", ""),
+)
+_NEEDLE = (
+    ("Policy", ""),
+    ("Tokens", "of the whole prompt"),
+    ("Depth", "0 %: at the beginning; 100 %: right before the question"),
+    ("Right", "answers that contain the key"),
+    ("Layers holding it", "share of layers that still held the needle when the question came"),
+    ("Held", "entries per layer when the question had been read"),
+)
+
+
+def report(kept: Row) -> Message:
+    """The message for the page, from a measurement as it is stored."""
+    kind, cells = kept["kind"], kept["cells"]
+    notes = list(kept["notes"])
+    if kind == "needle":
+        figures = needle_figures(cells, kept["budgets"]) if cells else []
+        table = _needle_table(cells, kept["budgets"])
+        notes += [
+            f"{c['label']}, {c['length']:,} tokens: {c['refused']}" for c in cells if c["refused"]
+        ]
+    else:
+        figures = (reading_figures if kind == "perplexity" else endless_figures)(cells)
+        figures = [figure for figure in figures if figure["spec"]["data"]]
+        table = {"columns": _columns(_READING), "rows": [_reading_row(cell) for cell in cells]}
+        over = kept["state"] in ("done", "stopped", "failed")
+        notes += [said for cell in cells if (said := _said(cell, over))]
+    about = kept["about"]
+    made = [about.get("text", ""), _machine(about)]
+    return {
+        "kind": kind,
+        "title": kept["title"],
+        "command": kept["command"],
+        "created": kept["created"],
+        "state": {"name": kept["state"], "message": kept["message"]},
+        "progress": None,
+        "made": " ".join(filter(None, made)),
+        "figures": figures if cells else [],
+        "legend": [] if kind == "needle" else legend(cells),
+        "table": table,
+        "cells": [_opened(cell) for cell in cells] if kind == "needle" else [],
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
+def _columns(columns: Sequence[tuple[str, str]]) -> list[Message]:
+    return [{"label": label, "hint": hint} for label, hint in columns]
+
+
+def _reading_row(cell: Row) -> Message:
+    read = bool(cell["stretches"])
+    return {
+        "cells": [
+            name_of(cell),
+            number(cell["perplexity"], ",.3f"),
+            f"{cell['tokens']:,}" if read else NONE,
+            f"{cell['held']:,}" if read else NONE,
+            f"{cell['union']:,}" if read else NONE,
+            f"{cell['kv_bytes'] / 1e6:,.1f} MB" if read else NONE,
+            number(cell["tokens_per_second"], ",.1f"),
+        ]
+    }
+
+
+def _needle_table(cells: Sequence[Row], budgets: Sequence[int | float | None]) -> Message:
+    rows: dict[int, Message] = {}
+    for k, mine in enumerate(grouped(cells)):
+        for n, cell in mine:
+            held = [answer["held"] for answer in cell["answers"]]
+            shown = [
+                name_of(cell, budgets[k] if k < len(budgets) else None),
+                f"{cell['length']:,}",
+                percent(cell["depth"]),
+                f"{cell['correct']} of {cell['trials']}" if cell["trials"] else NONE,
+                percent(cell["needle_layers"]),
+                f"{max(held):,}" if held else NONE,
+            ]
+            rows[n] = {"cells": shown, "cell": n if cell["answers"] else None}
+    return {"columns": _columns(_NEEDLE), "rows": [rows[n] for n in sorted(rows)]}
+
+
+def _opened(cell: Row) -> Message:
+    """What the panel of a cell shows; the model's own words are shown as text only."""
+    return {
+        "label": name_of(cell),
+        "length": cell["length"],
+        "depth": percent(cell["depth"]),
+        "answers": [
+            {name: a[name] for name in ("seed", "key", "answer", "correct", "record")}
+            | {"layers": percent(a["needle_layers"])}
+            for a in cell["answers"]
+        ],
+    }
+
+
+def _said(cell: Row, over: bool) -> str:
+    if cell["ended"]:
+        return f"{cell['label']}: {cell['ended']}"
+    if over and not cell["complete"] and cell["stretches"]:
+        return f"{name_of(cell)}: read {cell['tokens']:,} of {cell['length']:,} tokens."
+    return ""
+
+
+def _machine(about: Row) -> str:
+    if "model" not in about:
+        return ""
+    return f"Model {about['model']}, {about['dtype']}, on {about['device']}."
+
+
+def number(value: float | None, form: str) -> str:
+    """A number for a table; a dash where there is none."""
+    return NONE if value is None or not math.isfinite(value) else format(value, form)
+
+
+def percent(share: float | None) -> str:
+    """A share as whole per cent; a dash where there is none."""
+    return number(share, ".0%").replace("%", " %")

@@ -1,0 +1,321 @@
+"""The Evaluate page: perplexity, needle and endless reading, each with its settings and results."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from app.components.contenders import choose_contenders
+from app.components.controls import control
+from app.components.measurement import measurement
+from app.evaluation.estimate import estimate, in_words
+from app.evaluation.findings import findings
+from app.evaluation.jobs import MEASUREMENTS
+from app.evaluation.measuring import in_page_words, public
+from app.evaluation.requests import KINDS, TITLES, Kind, Request, command, request_of
+from app.runner import describe_problem
+from app.runs import RUNS
+from lacache_core.errors import LaCacheError, StoreUnavailableError
+from lacache_core.evaluation.tasks import TASKS
+from lacache_core.settings import MAX_PROMPT_CHARS
+
+LOG = logging.getLogger(__name__)
+_UNCHECKED = False  # the schema checks, in words; Gradio would answer every digit with an error
+_TABS: dict[Kind, str] = {"perplexity": "Perplexity", "needle": "Needle", "endless": "Endless"}
+_ABOUT: dict[Kind, list[str]] = {
+    "perplexity": [
+        "How well does the model still predict a text when it may keep only a few entries? Every "
+        "policy reads the same tokens, one at a time, and perplexity says how surprised the model "
+        "was: lower is better.",
+        "Press Run. The curves grow while it reads; what is finished is kept and not measured "
+        "again.",
+    ],
+    "needle": [
+        "A fact is hidden in a long text and asked for at its end. Does the model still know it "
+        "when the cache had to drop most of the text?",
+        "Press Run. Every cell of the heatmaps is a length and a depth of the needle; a click on "
+        "one shows the answers and opens the run on the map, layer by layer.",
+    ],
+    "endless": [
+        "A model with a budget reads on for ever: perplexity, memory and time per token should be "
+        "flat lines. The full cache grows and slows down, until the model has no position left.",
+        "Press Run. What is finished is kept and not measured again.",
+    ],
+}
+_DEFAULTS: dict[Kind, dict[str, Any]] = {
+    "perplexity": {"policies": ["full", "streaming_llm", "lacache"], "budgets": ["128"]},
+    "needle": {"policies": ["full", "streaming_llm", "lacache"], "budgets": ["50%"]},
+    "endless": {"policies": ["lacache", "streaming_llm", "full"], "budgets": ["256"]},
+}
+_SOURCES = [
+    ("Python's manual (465,000 characters)", "manual"),
+    ("An essay on memory (600 tokens)", "essay"),
+    ("My own text", "own"),
+    ("A data set of the Hugging Face Hub", "hub"),
+]
+_STOP = """() => {
+  const root = document.querySelector('#measured-KIND .lc-root');
+  if (root && root.__measurement) root.__measurement.stop();
+}"""
+
+
+def evaluate(demo: gr.Blocks) -> None:
+    """Lay the page out inside ``demo`` and wire it."""
+    gr.HTML(
+        "<header class='lx-head'><h1>Evaluate</h1><p>Measure what a policy costs, on this machine "
+        "and this model: the same code and the same stored results as the command line, number for "
+        "number.</p></header>"
+    )
+    with gr.Tabs(elem_classes="lx-tabs"):
+        for kind in KINDS:
+            with gr.Tab(_TABS[kind], id=kind):
+                _measuring(demo, kind)
+    _findings()
+
+
+def _measuring(demo: gr.Blocks, kind: Kind) -> None:
+    """One tab: settings and what to press on the left, what comes out on the right."""
+    with gr.Row(elem_classes="lx-page lx-evaluate"):
+        with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
+            inputs = choose_contenders(kind, **_DEFAULTS[kind])
+            settings = _needle_controls if kind == "needle" else _text_controls
+            inputs |= settings(kind)
+            first = _checked(kind, {name: c.value for name, c in inputs.items()})
+            said = gr.HTML(first[0], elem_classes="lx-check", elem_id=f"check-{kind}")
+            with gr.Row(elem_classes="lx-actions"):
+                run = gr.Button("Run", variant="primary", elem_id=f"run-{kind}")
+                stop = gr.Button("Stop", elem_id=f"stop-{kind}")
+            same = gr.Textbox(
+                first[1],
+                label="The same from a terminal",
+                lines=2,
+                max_lines=6,
+                interactive=False,
+                buttons=["copy"],
+                elem_id=f"command-{kind}",
+                elem_classes="lx-command",
+            )
+        with gr.Column(scale=1, min_width=320, elem_classes="lx-results"):
+            view = measurement(
+                kind, f"check-{kind}", _ABOUT[kind], MEASUREMENTS, RUNS, elem_id=f"measured-{kind}"
+            )
+
+    names, components = list(inputs), list(inputs.values())
+
+    def check(*given: Any) -> tuple[Any, Any]:
+        return _checked(kind, dict(zip(names, given, strict=True)), stored=True)
+
+    def start(*given: Any) -> tuple[Any, Any]:
+        return _started(kind, dict(zip(names, given, strict=True)))
+
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "queue": False,
+        "preprocess": _UNCHECKED,
+        "api_visibility": "private",
+    }
+    # A long text is looked at when somebody has done with it, not at every letter.
+    events = [c.blur if name == "own" else c.change for name, c in inputs.items()]
+    gr.on(events, check, components, [said, same], trigger_mode="always_last", **quiet)
+    demo.load(check, components, [said, same], **quiet)  # as fast as this machine was before
+    run.click(start, components, [view, said], **quiet)
+    stop.click(None, None, None, js=_STOP.replace("KIND", kind), api_visibility="private")
+
+
+def _text_controls(kind: Kind) -> dict[str, Any]:
+    """Which text, how much of it, and in what steps; by name."""
+    ident = f"{kind}-"
+    inputs: dict[str, Any] = {}
+    inputs["source"] = gr.Dropdown(
+        _SOURCES, value="manual", label=TITLES["source"], elem_id=ident + "source"
+    )
+    with gr.Column(visible=False, elem_classes="lx-own") as own:
+        inputs["own"] = gr.Textbox(
+            "",
+            label=TITLES["own"],
+            lines=5,
+            max_lines=5,
+            placeholder="Paste a text, or open a file",
+            elem_id=ident + "own",
+        )
+        upload = gr.UploadButton(
+            "Open a .txt file",
+            file_types=["text", ".txt", ".md"],
+            size="sm",
+            elem_id=ident + "file",
+        )
+        opened = gr.HTML(elem_classes="lx-said", elem_id=ident + "file-said")
+    with gr.Column(visible=False, elem_classes="lx-own") as hub:
+        inputs["dataset"] = gr.Textbox(
+            "Salesforce/wikitext:wikitext-2-raw-v1",
+            label=TITLES["dataset"],
+            info="owner/name, or owner/name:configuration:split. Needs the library datasets.",
+            elem_id=ident + "dataset",
+        )
+    inputs["source"].input(
+        lambda source: (gr.update(visible=source == "own"), gr.update(visible=source == "hub")),
+        inputs["source"],
+        [own, hub],
+        show_progress="hidden",
+        queue=False,
+        preprocess=_UNCHECKED,
+        api_visibility="private",
+    )
+    upload.upload(_read_file, upload, [inputs["own"], opened], api_visibility="private")
+    endless = kind == "endless"
+    inputs["tokens"] = gr.Slider(
+        1000 if endless else 64,
+        200_000 if endless else 8191,
+        20_000 if endless else 512,
+        step=1000 if endless else 1,
+        label=TITLES["tokens"],
+        info="How many to read. A text that is too short is continued with Python's manual."
+        if endless
+        else "How many to predict, from the beginning of the text.",
+        elem_id=ident + "tokens",
+    )
+    with gr.Accordion("More settings", open=False):
+        inputs["read_chunk"] = control("read_chunk", ident, value=64 if endless else 1)
+        inputs["stretch"] = gr.Number(
+            512 if endless else None,
+            label=TITLES["stretch"],
+            info="Tokens that one point of the curves stands for."
+            + ("" if endless else " Empty: a 32nd of the text."),
+            elem_id=ident + "stretch",
+        )
+        inputs |= _more(ident)
+    return inputs
+
+
+def _needle_controls(kind: Kind) -> dict[str, Any]:
+    """Which prompts are asked; by name."""
+    ident = f"{kind}-"
+    tasks = [("A pass key: five digits", "passkey"), ("Somebody's secret word", "word")]
+    lists: dict[str, Any] = {"multiselect": True, "allow_custom_value": True}
+    inputs: dict[str, Any] = {
+        "task": gr.Radio(
+            [(label, name) for label, name in tasks if name in TASKS],
+            value="passkey",
+            label="What is hidden",
+            elem_id=ident + "task",
+        ),
+        "lengths": gr.Dropdown(
+            ["128", "256", "512", "1024", "2048", "4096", "8000"],
+            value=["256", "512"],
+            label=TITLES["lengths"],
+            info="Tokens of the whole prompt.",
+            elem_id=ident + "lengths",
+            **lists,
+        ),
+        "depths": gr.Dropdown(
+            ["0", "0.25", "0.5", "0.75", "1"],
+            value=["0", "0.5", "1"],
+            label=TITLES["depths"],
+            info="Where the needle stands: 0 at the beginning, 1 right before the question.",
+            elem_id=ident + "depths",
+            **lists,
+        ),
+        "seeds": gr.Slider(
+            1,
+            10,
+            1,
+            step=1,
+            label=TITLES["seeds"],
+            info="Prompts with the seeds 0, 1, 2, …; equal seeds give equal prompts.",
+            elem_id=ident + "seeds",
+        ),
+    }
+    with gr.Accordion("More settings", open=False):
+        inputs["chunk"] = control("chunk", ident)
+        inputs |= _more(ident)
+    return inputs
+
+
+def _more(ident: str) -> dict[str, Any]:
+    return {
+        "num_sink": control(
+            "num_sink", ident, visible=True, info="First tokens, never dropped; of all policies."
+        ),
+        "fresh": gr.Checkbox(
+            False, label="Measure again what was measured before", elem_id=ident + "fresh"
+        ),
+    }
+
+
+def _read_file(path: str | None) -> tuple[Any, str]:
+    """The text of an uploaded file, and what to say of it."""
+    if not path:
+        return gr.skip(), ""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(4 * MAX_PROMPT_CHARS + 4)
+        text = data.decode(
+            "utf-8-sig", errors="strict" if len(data) < 4 * MAX_PROMPT_CHARS else "ignore"
+        )
+    except UnicodeDecodeError:
+        return gr.skip(), "This is no text file in UTF-8."
+    except OSError:
+        return gr.skip(), "The file did not arrive. Please try again."
+    if not text.strip():
+        return gr.skip(), "This file holds no text."
+    if len(text) > MAX_PROMPT_CHARS:
+        return text[:MAX_PROMPT_CHARS], f"Its first {MAX_PROMPT_CHARS:,} characters are taken."
+    return text, f"{len(text):,} characters."
+
+
+def _checked(kind: Kind, values: Mapping[str, Any], stored: bool = False) -> tuple[str, Any]:
+    """What the settings cost or what is wrong with them, as HTML; and the command."""
+    request: Request | None = None
+    try:
+        request = request_of(kind, values)
+        cost = estimate(request, MEASUREMENTS.store if stored else None)
+    except LaCacheError as error:
+        said = f"<p class='lx-bad'>{html.escape(in_page_words(error, request))}</p>"
+        return said, gr.skip() if request is None else command(request)
+    left_out = "".join(f"<p>{html.escape(why)}</p>" for why in cost.refused)
+    return (
+        f"<p>About <b>{in_words(cost.seconds)}</b>: {cost.tokens:,} tokens to read, less what was "
+        f"measured before.</p>{left_out}",
+        command(request),
+    )
+
+
+def _started(kind: Kind, values: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Start; the message that the results follow, or what is wrong beside the controls."""
+    request: Request | None = None
+    try:
+        request = request_of(kind, values)
+        estimate(request)
+        return json.dumps({"follow": MEASUREMENTS.start(request).id}), gr.skip()
+    except LaCacheError as error:
+        problem = in_page_words(error, request)
+    except Exception as error:
+        LOG.exception("a measurement did not start")
+        problem = describe_problem(error)
+    return gr.skip(), f"<p class='lx-bad'>{html.escape(problem)}</p>"
+
+
+def _findings() -> None:
+    """What was measured for this project, and where results are kept."""
+    found = findings()
+    with gr.Accordion("What we measured", open=False, visible=bool(found)):
+        for title, text in found:
+            with gr.Accordion(title, open=False):
+                gr.Markdown(text, elem_classes="lx-finding")
+    if public():
+        where = (
+            "This is a shared machine: this browser alone finds measurements again, old ones "
+            "make room for new ones, and of a text that you bring along only numbers are kept."
+        )
+    else:
+        try:
+            folder = str(MEASUREMENTS.store.folder)
+        except StoreUnavailableError as error:
+            folder = str(error)
+        where = f"Results, and the runs behind them, are kept in {folder} (LACACHE_RESULTS=)."
+    gr.HTML(f"<p class='lx-where'>{html.escape(where)}</p>")

@@ -1,0 +1,32 @@
+// A cell of the needle's heatmap: what was asked and answered in it, and the way to each run's map.
+// What a model wrote goes in as text.
+
+import { button, el } from "./dom.js";
+
+export class CellPanel {
+  /** `open(record)` shows a run; its promise says when it is there. */
+  constructor(root, open) {
+    Object.assign(this, { root, open });
+    root.hidden = true;
+  }
+
+  show(cell) {
+    this.root.hidden = !cell;
+    if (!cell) return;
+    const rows = cell.answers.map((answer) => {
+      const verdict = el("span", { className: "lc-chip", textContent: answer.correct ? "Right" : "Wrong" });
+      verdict.dataset.state = answer.correct ? "done" : "failed";
+      const go = button("Open on the map", "Which layers held the needle, token by token", () => this.open(answer.record));
+      go.hidden = !answer.record;
+      return el("li", {}, verdict,
+        el("span", { className: "lx-answer" }, "hidden: ", el("b", { textContent: answer.key }),
+          ", answered: ", el("q", { textContent: answer.answer.trim() || " " }),
+          ` (the needle was in ${answer.layers} of the layers)`),
+        answer.record ? go : el("span", { className: "lx-note", textContent: "this run was not kept" }));
+    });
+    this.root.replaceChildren(
+      el("h3", { textContent: `${cell.label}: ${cell.length.toLocaleString("en-US")} tokens, depth ${cell.depth}` }),
+      el("ul", {}, ...rows),
+    );
+  }
+}

@@ -1,0 +1,61 @@
+"""Markdown tables from what the command line measured: policies down, budgets across.
+
+python -m lacache_core perplexity --text novel.txt ... --json > novel.json
+python -m benchmarks tables novel.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Cell = dict[str, Any]
+
+
+def table(cells: list[Cell], value: Callable[[Cell], str], best: Callable[[Cell], float]) -> str:
+    """Policies down, budgets across; in each column the least ``best`` is bold."""
+    budgets = sorted({cell["budget"] for cell in cells if cell["budget"] is not None})
+    columns = budgets or [None]
+    lines = ["| policy | " + " | ".join(f"budget {budget:,}" for budget in columns) + " |"]
+    lines.append("|---|" + "--:|" * len(columns))
+    rivals = [cell for cell in cells if cell["budget"] is not None]
+    least = {b: min((best(c) for c in rivals if c["budget"] == b), default=0.0) for b in columns}
+    for name in dict.fromkeys(name_of(cell) for cell in cells):
+        mine = {cell["budget"]: cell for cell in cells if name_of(cell) == name}
+        shown = []
+        for budget in columns:
+            cell = mine.get(budget, mine.get(None))
+            text = "" if cell is None else value(cell)
+            bold = cell is not None and budget in mine and best(cell) == least[budget]
+            shown.append(f"**{text}**" if bold else text)
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def name_of(cell: Cell) -> str:
+    """A contender without its budget."""
+    settings = cell["settings"]
+    if cell["policy"] == "lacache":
+        shape = f"{settings['span']}/{settings['overlap']}"
+        return f"LaCache {shape}, {settings['arrangement']}"
+    return str(cell["label"]).split(" · ")[0].split(", ")[0]
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks tables")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
+    for path in parser.parse_args(arguments).files:
+        cells = json.loads(path.read_text())["cells"]
+        print(f"\n{path.stem}\n")
+        if "perplexity" in cells[0]:
+            print(
+                table(cells, lambda c: f"{c['perplexity']:.2f}", lambda c: float(c["perplexity"]))
+            )
+        else:
+            print(
+                table(cells, lambda c: f"{c['correct']} of {c['trials']}", lambda c: -c["correct"])
+            )
+    return 0
