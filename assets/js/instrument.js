@@ -42,7 +42,7 @@ class Instrument {
     const { onGap = async () => null } = options;
     Object.assign(this, { element, options, onGap, applied: 0, applyMs: [] });
     this.store = new RunStore();
-    this.feed = new Feed(this.store, onGap, (message) => this.receive(message));
+    this.feed = new Feed(this.store, (run) => this.onGap(run), (message) => this.receive(message));
     this.view = new View(this.store);
     this.#build();
     this.view.onChange((what) => this.#viewChanged(what));
