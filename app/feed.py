@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from app.snapshot import Message, as_text, mass_bytes, mass_message, parts_told, snapshot
+from app.snapshot import (
+    Message,
+    as_text,
+    mass_bytes,
+    mass_message,
+    parts_told,
+    seconds_per_token,
+    snapshot,
+)
 from lacache_core.plan import IntArray
 from lacache_core.policies import policy_settings
 from lacache_core.settings import RunSettings
@@ -237,6 +245,7 @@ class _Figures:
         self._started = self._last = started
         self._first_token: float | None = None
         self._tokens_after_first = 0
+        self._spent = 0.0  # by the steps of those tokens themselves
         self._loss, self._losses = 0.0, 0
         self._seen = self._held = self._union = 0
 
@@ -247,6 +256,7 @@ class _Figures:
                 self._first_token = self._last
         else:
             self._tokens_after_first += event.token_ids.size
+            self._spent += event.seconds
         if event.seen > self._gone.size:
             grown = np.zeros(max(event.seen, 2 * self._gone.size), dtype=np.int32)
             grown[: self._gone.size] = self._gone
@@ -271,6 +281,7 @@ class _Figures:
             "fullBytes": self._seen * self._info.full_bytes_per_entry,
             "tokensPerSecond": round(self._tokens_after_first / elapsed, 2) if elapsed else None,
             "firstTokenSeconds": None if first is None else round(first - self._started, 3),
+            "secondsPerToken": seconds_per_token(self._spent, self._tokens_after_first),
             "perplexity": (
                 round(float(np.exp(self._loss / self._losses)), 4) if self._losses else None
             ),

@@ -13,6 +13,7 @@ from gradio.components import Navbar
 
 from app.api import endpoints
 from app.components.measurement import plotly_file
+from app.pages.compare import compare
 from app.pages.evaluate import evaluate
 from app.pages.explore import explore
 from app.theme import ASSETS, css_paths, head, theme
@@ -21,7 +22,7 @@ from lacache_core.settings import default_model_id
 
 DEFAULT_PORT = 7860
 _MAIN_PAGE = "Explore"
-PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Evaluate": evaluate}
+PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Compare": compare, "Evaluate": evaluate}
 """The pages beside Explore, in the order of the menu; the address is the name in small letters."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
@@ -64,7 +64,7 @@ def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | Non
 
 def run_messages(
     values: Mapping[str, Any], session: str | None = None, runs: Runs = RUNS
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """Check, load, run; yields messages for the browser (docs/live-map.md).
 
     Closing the generator, ``runs.stop`` and the deadline all end the run within a step.

@@ -204,9 +204,17 @@ def figures_of(trace: Trace) -> Message:
         "fullBytes": seen * manifest.full_bytes_per_entry,
         "tokensPerSecond": round((seen - int(trace.seen[first])) / after, 2) if after else None,
         "firstTokenSeconds": round(float(spent[first]), 3) if began else None,
+        "secondsPerToken": seconds_per_token(after, seen - int(trace.seen[first]))
+        if began
+        else None,
         "perplexity": round(perplexity, 4) if np.isfinite(perplexity) else None,
         "parts": parts_told(manifest.seconds_by_part),
     }
+
+
+def seconds_per_token(spent: float, tokens: int) -> float | None:
+    """What the steps themselves took for each token; None before there is one."""
+    return round(spent / tokens, 6) if tokens else None
 
 
 def _thinned(frames: Sequence[MassFrame]) -> list[MassFrame]:

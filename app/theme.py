@@ -8,7 +8,7 @@ import gradio as gr
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 _FRAME = "frame.css"
-PAGE_STYLES = {"page", "preview", "evaluate"}
+PAGE_STYLES = {"page", "preview", "evaluate", "compare"}
 """Style sheets of what lies around the live map."""
 
 

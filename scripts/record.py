@@ -22,13 +22,14 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from app.recorded import FOLDER, MAX_BYTES  # noqa: E402
+from app.recorded import FOLDER, MAX_BYTES, PAIR  # noqa: E402
 from app.runner import run_messages  # noqa: E402
 from app.runs import Runs  # noqa: E402
 from lacache_core.trace import MassFrame, Trace  # noqa: E402
 
 KEPT_MANTISSA_BITS = 4  # of the ten of a float16: steps of about three percent
 HARBOUR = ROOT / "assets" / "recordings" / "harbour.txt"
+LIGHTHOUSE = ROOT / "assets" / "recordings" / "pair" / "lighthouse.txt"
 ESSAY = ROOT / "assets" / "samples" / "ladder.txt"
 GENERATE = {
     "mode": "generate",
@@ -39,6 +40,12 @@ GENERATE = {
     "top_p": 0.9,
     "seed": 2,
 }
+PAIR_WORDS = (
+    "A window against a ladder, the same memory",
+    "A keeper's instructions, said at the beginning and once more at the end. When they return, "
+    "the window (A) has dropped them in every layer; half of the ladder's layers (B) "
+    "still hold them.",
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,19 @@ PLANS = {
         "A staircase, span 8, overlap 4",
         "An essay that is only read, with half the memory: early words of each group stay in the "
         "shallow layers, later ones in the deep layers, as in the paper's figure.",
+    ),
+    # The pair that the Compare page opens with: one text, one budget.
+    "pair-window": Plan(
+        f"pair/{PAIR[0]}",
+        LIGHTHOUSE,
+        {"mode": "read", "policy": "streaming_llm", "budget": 256},
+        *PAIR_WORDS,
+    ),
+    "pair-ladder": Plan(
+        f"pair/{PAIR[1]}",
+        LIGHTHOUSE,
+        {"mode": "read", "policy": "lacache", "budget": 256, "span": 15, "overlap": 0},
+        *PAIR_WORDS,
     ),
 }
 

@@ -92,7 +92,13 @@ def fitting(values: Mapping[str, Any]) -> dict[str, Any]:
     return updates
 
 
-def restored(components: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:
+def policy_info(policy: Any) -> str:
+    """What the chosen policy keeps; what policies are for, where none is known."""
+    known = isinstance(policy, str) and policy in POLICIES
+    return str(POLICIES[policy].about if known else FIELDS["policy"].description)
+
+
+def restored(components: Mapping[Any, Any], found: Mapping[Any, Any]) -> list[Any]:
     """Updates that set controls to the values of a link, which may go further than a slider."""
     updates = []
     for name, component in components.items():

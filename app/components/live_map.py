@@ -40,7 +40,10 @@ def live_map(snapshot: Callable[[str], Message | None] | None = None, **options:
     """
     functions = [] if snapshot is None else [named("snapshot", snapshot)]
     return module_html(
-        "instrument.js", options=f"{{ onGap: {_ask('snapshot')} }}", functions=functions, **options
+        "instrument.js",
+        options=f"{{ onGap: {asking('snapshot')} }}",
+        functions=functions,
+        **options,
     )
 
 
@@ -69,10 +72,10 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
         return gone if found is None else found
 
     mount_options = f"""{{
-      onGap: {_ask("snapshot")},
-      onOpen: {_ask("snapshot")},
-      onOpenFile: {_ask("open_file")},
-      onExport: {_ask("export_run")},
+      onGap: {asking("snapshot")},
+      onOpen: {asking("snapshot")},
+      onOpenFile: {asking("open_file")},
+      onExport: {asking("export_run")},
       recordings: {json.dumps(offered)},
       maxFileBytes: {MAX_OPEN_BYTES},
     }}"""
@@ -89,7 +92,7 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
     )
 
 
-def _ask(name: str) -> str:
+def asking(name: str) -> str:
     """JavaScript of a function that asks the server's function of that name."""
     return _ASK.replace("NAME", name)
 

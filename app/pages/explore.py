@@ -9,9 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.controls import FIELDS, MAIN, control, fitting, restored
+from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
+from app.components.share import share
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
@@ -19,7 +20,7 @@ from app.runs import RUNS
 from app.samples import samples
 from app.session import from_query, to_query
 from lacache_core.errors import LaCacheError
-from lacache_core.policies import POLICIES, SETTINGS
+from lacache_core.policies import SETTINGS
 
 LOG = logging.getLogger(__name__)
 # Gradio's own checks answer every digit of a number that is being typed with an error; the schema
@@ -43,7 +44,7 @@ def explore(demo: gr.Blocks) -> None:
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
             gr.HTML("<h2 class='lx-title' id='own-run'>Your own run</h2>")
             inputs = _text_controls()
-            inputs["policy"] = control("policy", info=_policy_info(FIELDS["policy"].default))
+            inputs["policy"] = control("policy", info=policy_info(FIELDS["policy"].default))
             inputs["budget"] = control("budget")
             run, stop, problem = _actions()
             with gr.Group(elem_classes="lx-preview"):
@@ -153,41 +154,16 @@ _SHOW_MAP = """() => setTimeout(() => {
   const map = document.getElementById('live-map');
   if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
 }, 100)"""
-_COPY = """(query) => {
-  if (query.startsWith('!')) return query.slice(1);
-  const link = location.origin + location.pathname + (query ? '?' + query : '');
-  history.replaceState(null, '', link);
-  return navigator.clipboard.writeText(link).then(
-    () => 'The link is copied; the address bar has it too.',
-    () => 'The link is in the address bar now.');
-}"""
 
 
 def _share(inputs: dict[str, Any]) -> gr.HTML:
     """A link that restores the settings; returns where it says what became of it."""
     names, components = list(inputs), list(inputs.values())
-    with gr.Row(elem_classes="lx-share"):
-        copy = gr.Button("Copy link to these settings", size="sm", elem_id="copy-link")
-        with_text = gr.Checkbox(
-            False, label="with the text", info=None, elem_id="link-text", container=False
-        )
-    said = gr.HTML(elem_classes="lx-said", elem_id="link-said")
 
-    def make(text_too: bool, *given: Any) -> str:
-        try:
-            return to_query(dict(zip(names, given, strict=True)), with_text=bool(text_too))
-        except LaCacheError as error:
-            return f"!{html.escape(str(error))}"
+    def make(given: list[Any], text_too: bool) -> str:
+        return to_query(dict(zip(names, given, strict=True)), with_text=text_too)
 
-    copy.click(
-        make,
-        [with_text, *components],
-        said,
-        show_progress="hidden",
-        preprocess=_UNCHECKED,
-        api_visibility="private",
-    ).then(None, said, said, js=_COPY)
-    return said
+    return share(components, make)
 
 
 def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:
@@ -223,15 +199,9 @@ def _first_preview() -> dict[str, Any]:
     return preview_message({}, DEFAULT_TOKENS)
 
 
-def _policy_info(policy: Any) -> str:
-    """What the chosen policy keeps; what policies are for, where none is known."""
-    known = isinstance(policy, str) and policy in POLICIES
-    return str(POLICIES[policy].about if known else FIELDS["policy"].description)
-
-
 def _preview(values: dict[str, Any], tokens: Any) -> tuple[Any, ...]:
     """What the settings would keep, and which of the sliders the policy has."""
     length = int(tokens) if isinstance(tokens, (int, float)) else DEFAULT_TOKENS
     message = preview_message(values, max(1, min(MOST_DRAWN, length)))
-    about = gr.update(info=_policy_info(values.get("policy")))
+    about = gr.update(info=policy_info(values.get("policy")))
     return (as_text(message), about, *fitting(values).values())

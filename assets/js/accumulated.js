@@ -6,7 +6,7 @@ import { shareOf } from "./attention.js";
 
 const UNIT = 2 ** 22; // of a share; 256 frames of it fit an int32
 // That an entry was looked at at all is told from zero, even where its share rounds to nothing.
-const UNITS = Int32Array.from({ length: 256 }, (_, v) => Math.max(1, Math.round(shareOf(v) * UNIT)));
+const unitsOf = (heads) => Int32Array.from({ length: 256 }, (_, v) => Math.max(1, Math.round((shareOf(v) * UNIT) / heads)));
 
 export class Accumulated {
   constructor(store) {
@@ -20,6 +20,7 @@ export class Accumulated {
     this.stride = 0; // tokens that a layer's sums have room for
     this.sums = new Int32Array(0);
     this.row = new Int32Array(0);
+    this.units = unitsOf(this.store.heads || 1); // of a layer's share, by the byte of one head
   }
 
   /** How many observed queries the sums hold. */
@@ -59,16 +60,19 @@ export class Accumulated {
   }
 
   #take(frame, sign) {
-    const { store, sums, stride } = this;
+    const { store, sums, stride, units } = this;
     const { length, values } = frame;
+    const { heads } = store;
     if (this.row.length < length) this.row = new Int32Array(2 * length);
     const { row } = this;
     for (let p = 0; p < store.evictedAt.length; p++) {
       store.frames.positions(frame, store, p, row);
       for (let layer = 0; layer < store.layers; layer++) {
-        if (store.rowOfLayer[layer] !== p) continue;
-        const to = layer * stride, from = layer * length;
-        for (let k = 0; k < length; k++) sums[to + row[k]] += sign * UNITS[values[from + k]];
+        for (let head = 0; head < heads; head++) {
+          if (store.rowsOfLayer[layer][head] !== p) continue;
+          const to = layer * stride, from = (layer * heads + head) * length;
+          for (let k = 0; k < length; k++) sums[to + row[k]] += sign * units[values[from + k]];
+        }
       }
     }
   }

@@ -31,9 +31,8 @@ function columnOf(map, token) {
 function placesOf(map, token) {
   const { store, view, plot } = map;
   const boxes = [];
-  const slots = store.evictedAt.map((_, row) => token < store.length ? store.moment.slot(row, token, view.clock) : -1);
   for (let layer = 0; layer < store.layers; layer++) {
-    const slot = slots[store.rowOfLayer[layer]];
+    const slot = view.columnOf(token, layer);
     if (slot < 0) continue;
     const x = map.xOf(slot), width = Math.max(4, map.xOf(slot + 1) - x);
     boxes.push([x - 0.5, plot.y + layer * plot.row, width + 1, plot.row]);
@@ -77,7 +76,7 @@ export function overview(g, map) {
     if (from >= heights.length) break;
     const to = Math.min(heights.length, Math.max(from + 1, Math.floor(((c + 1) / width) * total)));
     let most = 0;
-    for (let column = from; column < to; column++) if (heights[column] > most) most = heights[column];
+    for (let column = from; column < to; column++) most = Math.max(most, Math.abs(heights[column])); // a difference has a sign
     if (!most) continue;
     const tall = Math.max(2, (most / top) * height);
     g.fillRect(x + c, y + height - tall, 1, tall);
@@ -90,9 +89,10 @@ export function overview(g, map) {
 }
 
 /** How tall each column of the strip is: the layers that hold a token, or by slot the text position. */
-function outline(store, { clock, slots }) {
+function outline(store, { clock, slots, head }) {
   const seen = store.seen(clock);
   if (!slots) return { heights: store.moment.holders(clock).subarray(0, seen), top: store.layers };
   const { rows, lengths } = store.moment.entries(clock);
-  return { heights: rows[0].subarray(0, lengths[0]), top: seen };
+  const row = store.rowOf(0, head);
+  return { heights: rows[row].subarray(0, lengths[row]), top: seen };
 }

@@ -1,5 +1,7 @@
 // Attention of last queries: a bounded, evenly spread collection of frames, and questions to it.
 
+import { lowest } from "./arrays.js";
+
 const HELD = -1;
 const MAX_FRAMES = 256;
 const MAX_BYTES = 8e6;
@@ -9,9 +11,16 @@ export function shareOf(value) {
   return value ? Math.pow(10, (value - 255) / 51) : 0;
 }
 
+/** The byte that stands for a share: the inverse of `shareOf`. */
+export function byteOf(share) {
+  return Math.max(0, Math.min(255, Math.round(255 + 51 * Math.log10(share))));
+}
+
 export class AttentionFrames {
   constructor() {
-    this.list = []; // {step, length, values}, ascending by step; the newest is always there
+    // {step, length, values}, ascending by step; the newest is always there. Values of a layer's heads
+    // follow each other where heads differ.
+    this.list = [];
     this.stride = 1;
     this.count = 0; // frames that ever came
     this.bytes = 0;
@@ -84,16 +93,19 @@ export class AttentionFrames {
     }
   }
 
-  /** A layer's share of attention on a token in a frame, 0 to 1; null when it saw no such entry. */
-  share(frame, store, layer, token) {
-    const positions = this.columns(frame, store)[store.rowOfLayer[layer]];
-    let low = 0, high = positions.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      if (positions[middle] === token) return shareOf(frame.values[layer * frame.length + middle]);
-      if (positions[middle] < token) low = middle + 1;
-      else high = middle - 1;
+  /**
+   * A layer's share of attention on a token in a frame, 0 to 1: the mean over its heads, or one
+   * head's. A head that saw no such entry counts as 0; null when none of them did.
+   */
+  share(frame, store, layer, token, head = null) {
+    const columns = this.columns(frame, store), rows = store.rowsOfLayer[layer];
+    let sum = null;
+    for (let h = head ?? 0; h <= (head ?? rows.length - 1); h++) {
+      const positions = columns[rows[h]];
+      const at = lowest(positions, positions.length, token);
+      if (positions[at] !== token) continue;
+      sum = (sum ?? 0) + shareOf(frame.values[(layer * rows.length + h) * frame.length + at]);
     }
-    return null;
+    return sum === null || head !== null ? sum : sum / rows.length;
   }
 }

@@ -34,6 +34,18 @@ export class Clock {
     this.resizing.observe(this.ticks);
   }
 
+  /** What keys do here. */
+  get actions() {
+    return {
+      " ": () => this.toggle(),
+      "[": () => this.jump(-1),
+      "]": () => this.jump(1),
+      ",": () => this.by(-1),
+      ".": () => this.by(1),
+      l: () => this.followOrHold(),
+    };
+  }
+
   toggle() {
     if (this.timer || !this.store.steps) {
       this.stop();

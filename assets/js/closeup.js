@@ -5,7 +5,7 @@ import { button, count, counted, el, ordinal, svg, throttled, visible } from "./
 import { compacts, eventName } from "./events.js";
 import { Groups } from "./groups.js";
 import { drawStrip } from "./strip.js";
-import { layersInWords, tell } from "./telling.js";
+import { followers, layersInWords, tell } from "./telling.js";
 
 const WIDE = 24; // entries of a group beyond which only what went is shown
 const MOST = 40; // words in a row
@@ -86,8 +86,8 @@ export class Closeup {
 
   #stripInWords() {
     const { event, length, cursor } = this.group;
-    return `Each layer: ${counted(length, "entry", "entries")} before, ${length - event.width + event.kept} after; `
-      + `the cursor at entry ${ordinal(cursor)} before, ${ordinal(event.cursor)} after.`;
+    return `Each ${this.store.heads > 1 ? "head" : "layer"}: ${counted(length, "entry", "entries")} before, ${length - event.width + event.kept} after`
+      + (compacts(this.store) ? `; the cursor at entry ${ordinal(cursor)} before, ${ordinal(event.cursor)} after.` : ".");
   }
 
   /** A cell an entry: the group before, and what became of it. */
@@ -97,8 +97,9 @@ export class Closeup {
     const after = heads.slice(0, event.kept);
     const head = el("tr", {}, el("th", { textContent: "entry" }), ...heads.map((n) => el("th", { textContent: ordinal(n) })));
     if (event.kept) head.append(arrow("th"), ...after.map((n) => el("th", { textContent: ordinal(n) })));
-    const rows = patterns.map(({ layers, tokens, kept }) => {
-      const row = el("tr", {}, this.#layers(layers));
+    const rows = patterns.map((pattern) => {
+      const { tokens, kept } = pattern;
+      const row = el("tr", {}, this.#layers(pattern));
       row.append(...tokens.map((token, k) => this.#word(token, kept[k])));
       if (event.kept) row.append(arrow("td"), ...tokens.filter((_, k) => kept[k]).map((t) => this.#word(t, true)));
       return row;
@@ -109,20 +110,24 @@ export class Closeup {
   /** Of a group too wide for that, what went. */
   #list() {
     const { patterns } = this.group;
-    const rows = patterns.map(({ layers, tokens, kept }) => {
+    const rows = patterns.map((pattern) => {
+      const { tokens, kept } = pattern;
       const went = tokens.filter((_, k) => !kept[k]);
       const words = el("td", { className: "lc-went" }, ...went.slice(0, MOST).map((t) => this.#face(t, false)));
       if (went.length > MOST) words.append(`and ${count(went.length - MOST)} more`);
-      return el("tr", {}, this.#layers(layers), words);
+      return el("tr", {}, this.#layers(pattern), words);
     });
-    const head = el("tr", {}, el("th", { textContent: "layers" }), el("th", { textContent: "dropped" }));
+    const head = el("tr", {}, el("th", { textContent: this.store.heads > 1 ? "layer · head" : "layers" }), el("th", { textContent: "dropped" }));
     this.table.replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
   }
 
-  #layers(layers) {
-    const text = layersInWords(layers, this.store.layers);
-    const node = el("th", { scope: "row", textContent: text.replace(/^layers? (?=\d)/, "") });
-    node.title = layers.length === this.store.layers ? "every layer" : `layers ${layers.join(", ")}`;
+  #layers(pattern) {
+    const { layers, head } = pattern;
+    const text = layersInWords(layers, this.store.layers).replace(/^layers? (?=\d)/, "");
+    const node = el("th", { scope: "row", textContent: head === null ? text : `${text} · ${ordinal(head)}` });
+    node.title = head !== null
+      ? followers(pattern, this.store.layers).replace(/,$/, "")
+      : layers.length === this.store.layers ? "every layer" : `layers ${layers.join(", ")}`;
     return node;
   }
 

@@ -21,7 +21,7 @@ export function readPalette(element) {
   for (const name of ["text", "muted", "line", "focus", "panel", "bar", "peak", "window", "accent", "edge", "fact"]) {
     palette[name] = get(name);
   }
-  for (const name of [...STATES, "few", "many"]) palette[name] = parse(get(name));
+  for (const name of [...STATES, "few", "many", "both", "a", "b"]) palette[name] = parse(get(name));
   palette.font = `11px ${style.fontFamily || "sans-serif"}`;
   return palette;
 }

@@ -12,7 +12,7 @@ export function snapshotOf(store) {
     run: store.run,
     seq: store.seq,
     layers: store.layers,
-    rowOfLayer: store.rowOfLayer,
+    rowOfLayer: store.heads > 1 ? store.rowsOfLayer : store.rowOfLayer,
     setup: store.setup,
     steps: store.steps,
     tokens: store.tokens.slice(),

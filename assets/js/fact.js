@@ -2,9 +2,9 @@
 // Of a needle, which was asked for at the end, a panel says which layers still held it when the
 // question had been read, and whether the answer was right.
 
+import { lowest } from "./arrays.js";
 import { button, counted, el, percent } from "./dom.js";
 import { MARGIN, MARGIN_TOP } from "./margins.js";
-import { lowest } from "./moment.js";
 
 const BAND = 4; // pixels between the upper margin and the map
 const AROUND = 24; // tokens in sight on either side
@@ -25,10 +25,9 @@ export function markFact(g, map) {
     const { rows, lengths } = store.moment.entries(view.clock);
     const tall = Math.max(1.5, plot.row / 4);
     for (let layer = 0; layer < store.layers; layer++) {
-      for (const p of rowsOf(store, layer)) {
-        const from = lowest(rows[p], lengths[p], fact[0]), to = lowest(rows[p], lengths[p], fact[1] + 1);
-        if (to > from) g.fillRect(map.xOf(from), plot.y + (layer + 1) * plot.row - tall, map.xOf(to) - map.xOf(from), tall);
-      }
+      const p = store.rowOf(layer, view.head);
+      const from = lowest(rows[p], lengths[p], fact[0]), to = lowest(rows[p], lengths[p], fact[1] + 1);
+      if (to > from) g.fillRect(map.xOf(from), plot.y + (layer + 1) * plot.row - tall, map.xOf(to) - map.xOf(from), tall);
     }
     return;
   }
@@ -49,10 +48,9 @@ export function question(store) {
 export function sharesHeld(store, step) {
   const [first, last] = store.setup.fact;
   return Array.from({ length: store.layers }, (_, layer) => {
-    const rows = rowsOf(store, layer);
     let found = 0;
-    for (const row of rows) for (let t = first; t <= last; t++) found += Number(store.held(row, t, step));
-    return found / (rows.length * (last - first + 1));
+    for (let t = first; t <= last; t++) found += store.headsHolding(layer, t, step);
+    return found / (store.heads * (last - first + 1));
   });
 }
 
@@ -114,8 +112,4 @@ export class FactPanel {
     this.view.setAxis("text");
     this.view.show(first - AROUND, last - first + 1 + 2 * AROUND);
   }
-}
-
-function rowsOf(store, layer) {
-  return [].concat(store.rowOfLayer[layer]); // several where heads differ
 }

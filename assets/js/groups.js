@@ -29,8 +29,9 @@ export class Groups {
 
 /**
  * The groups of a step in order, each as {index, event, length, cursor, patterns}: the entry in
- * `store.compactions`, entries per layer and cursor just before, and per pattern {layers, tokens,
- * kept}, with `tokens[k]` in entry `event.start + k` and `kept[k]` telling whether it stayed.
+ * `store.compactions`, entries per layer and cursor just before, and per pattern {layers, head, tokens,
+ * kept}, with `tokens[k]` in entry `event.start + k` and `kept[k]` telling whether it stayed. `head`
+ * is null where all heads of the layers do the same.
  */
 function walk(store, step) {
   const from = store.compactionsBy(step - 1), to = store.compactionsBy(step);
@@ -45,7 +46,7 @@ function walk(store, step) {
       const tokens = row.slice(event.start, event.start + event.width);
       const kept = choice(store.evictedAt[p], step, tokens, event.kept, p);
       row.splice(event.start, event.width, ...tokens.filter((_, k) => kept[k]));
-      return { layers: layersOf(store, p), tokens, kept };
+      return { ...whoFollows(store, p), tokens, kept };
     });
     const cursor = index ? store.compactions.get(index - 1).cursor : store.setup.numSink || 0;
     groups.push({ index, event, length, cursor, patterns: patterns.filter((p) => p.layers.length) });
@@ -59,8 +60,11 @@ function heldBefore(gone, seen, step) {
   return row;
 }
 
-function layersOf(store, row) {
-  return store.rowOfLayer.flatMap((of, layer) => (of === row ? [layer + 1] : []));
+/** The layers, counted from 1, that follow a row, and with which of their heads. */
+function whoFollows(store, row) {
+  const { rowsOfLayer, heads } = store;
+  const layers = rowsOfLayer.flatMap((rows, layer) => (rows.includes(row) ? [layer + 1] : []));
+  return { layers, head: heads > 1 && layers.length ? rowsOfLayer[layers[0] - 1].indexOf(row) : null };
 }
 
 /**

@@ -5,10 +5,10 @@ import { shareOf } from "./attention.js";
 
 const HELD = -1;
 
-/** How many layers dropped the token at which step, as [step, layers] by step. */
+/** How many layers dropped the token, with their last head, at which step: [step, layers] by step. */
 export function drops(store, token) {
   const at = new Map();
-  store.evictedAt.forEach((gone, row) => {
+  store.goneAt.forEach((gone, row) => {
     if (gone[token] !== HELD) at.set(gone[token], (at.get(gone[token]) || 0) + store.layersOfRow[row]);
   });
   return [...at].sort((a, b) => a[0] - b[0]);
@@ -17,9 +17,11 @@ export function drops(store, token) {
 /**
  * The attention that a token received: {steps, mean, layer}, one value an observed query since it
  * joined. `mean` counts a layer that had dropped it as none; `layer` (NaN there) is null without one.
+ * A layer's is the mean over its heads, those that had dropped it counted as none.
  */
 export function received(store, token, layer) {
   const frames = store.frames.list.filter((frame) => frame.step >= store.joinedAt[token]);
+  const { heads } = store;
   const mean = new Float32Array(frames.length);
   const own = layer === null ? null : new Float32Array(frames.length).fill(NaN);
   store.evictedAt.forEach((gone, row) => {
@@ -29,10 +31,12 @@ export function received(store, token, layer) {
       const index = token - before[frame.step];
       if (index >= frame.length) return;
       for (let at = 0; at < store.layers; at++) {
-        if (store.rowOfLayer[at] !== row) continue;
-        const share = shareOf(frame.values[at * frame.length + index]);
-        mean[k] += share / store.layers;
-        if (at === layer) own[k] = share;
+        for (let head = 0; head < heads; head++) {
+          if (store.rowsOfLayer[at][head] !== row) continue;
+          const share = shareOf(frame.values[(at * heads + head) * frame.length + index]) / heads;
+          mean[k] += share / store.layers;
+          if (at === layer) own[k] = (own[k] || 0) + share; // NaN where no head had it yet
+        }
       }
     });
   });

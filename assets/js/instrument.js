@@ -8,9 +8,10 @@
 import { Clock } from "./clock.js";
 import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
-import { button, el, ordinal, throttled } from "./dom.js";
+import { el, ordinal, throttled } from "./dom.js";
 import { eventsOf } from "./events.js";
 import { FactPanel } from "./fact.js";
+import { Feed } from "./feed.js";
 import { Figures } from "./figures.js";
 import { helpMenu, listen, listenForHelp } from "./keys.js";
 import { Legend } from "./legend.js";
@@ -21,22 +22,15 @@ import { watchRoom } from "./room.js";
 import { Runs } from "./runs.js";
 import { Spent } from "./spent.js";
 import { RunStore } from "./store.js";
-import { Switches } from "./switches.js";
+import { watchTheme } from "./theme.js";
 import { TokenPanel } from "./token.js";
+import { CHIPS, Toolbar, withoutLabel } from "./toolbar.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
-const MODES = {
-  state: ["Held", "What each layer holds, and what it dropped"],
-  attention: ["Attention", "Where the last query looked"],
-  holding: ["Layers holding", "How many layers hold each token"],
-  when: ["Dropped when", "At which step each layer dropped each token"],
-};
-const CHIPS = { loading: "Starting", running: "Running", done: "Done", stopped: "Stopped", failed: "Failed" };
 const SLOW_MS = 120; // the text and the list need not keep up with every frame
 const SUMMARY_MS = 4000;
-const RETRY_MS = 600;
 const MEASURED = 512;
 
 export function mount(element, options = {}) {
@@ -46,8 +40,9 @@ export function mount(element, options = {}) {
 class Instrument {
   constructor(element, options) {
     const { onGap = async () => null } = options;
-    Object.assign(this, { element, options, onGap, applied: 0, gaps: 0, applyMs: [] });
+    Object.assign(this, { element, options, onGap, applied: 0, applyMs: [] });
     this.store = new RunStore();
+    this.feed = new Feed(this.store, (run) => this.onGap(run), (message) => this.receive(message));
     this.view = new View(this.store);
     this.#build();
     this.view.onChange((what) => this.#viewChanged(what));
@@ -60,8 +55,15 @@ class Instrument {
       });
     }, SLOW_MS);
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
-    this.#watchTheme();
-    listen(element, this.canvas, this.#actions());
+    watchTheme(element, () => {
+      this.map.refreshPalette();
+      this.legend.refresh();
+      this.clock.drawTicks(true);
+    }, () => {
+      this.map.resize();
+      this.clock.drawTicks(true);
+    });
+    listen(element, [this.canvas], this.#actions());
     listenForHelp(element, this.help.toggle);
     element.__lacache = this;
     this.#update();
@@ -76,25 +78,8 @@ class Instrument {
     this.message.setAttribute("role", "status");
     this.setup = el("span", { className: "lc-setup" });
     const figures = el("dl", { className: "lc-figures" });
-    const modes = el("div", { className: "lc-modes" });
-    modes.setAttribute("role", "group");
-    modes.setAttribute("aria-label", "What the map shows");
-    this.modeButtons = Object.entries(MODES).map(([name, [label, hint]]) => {
-      const node = button(label, `${hint} (M for the next)`, () => view.setMode(name));
-      node.dataset.mode = name;
-      return node;
-    });
-    modes.append(...this.modeButtons);
-    const zoom = el(
-      "div", { className: "lc-zoom" },
-      button("minus", "Zoom out", () => view.zoom(2, this.#centre())),
-      button("plus", "Zoom in", () => view.zoom(0.5, this.#centre())),
-      button("All", "Show the whole run (Home)", () => view.fit()),
-    );
-    this.switches = new Switches(view);
     this.help = helpMenu();
-    const shown = el("div", { className: "lc-shown" }, modes, ...this.switches.nodes);
-    const toolbar = el("div", { className: "lc-toolbar" }, shown, el("div", { className: "lc-group" }, zoom, this.help.box, ...this.runs.nodes));
+    this.toolbar = new Toolbar(view, this.help, this.runs.nodes);
 
     const legend = el("div", { className: "lc-legend" });
     this.canvas = el("canvas", { className: "lc-canvas", tabIndex: 0 });
@@ -120,7 +105,7 @@ class Instrument {
     this.resizing = watchRoom(this.element);
     this.element.replaceChildren(
       el("div", { className: "lc-status" }, this.chip, this.message, this.runs.said, this.setup),
-      this.runs.caption, fact, figures, toolbar, this.tour.card, stage, clock, readout, spent,
+      this.runs.caption, fact, figures, this.toolbar.node, this.tour.card, stage, clock, readout, spent,
       el("div", { className: "lc-columns" }, words, token, closeup, list), this.summary,
     );
     const palette = () => this.map.palette;
@@ -141,9 +126,7 @@ class Instrument {
   receive(message) {
     const start = performance.now();
     const before = this.store.run;
-    const result = this.store.apply(message);
-    if (result === "gap") this.#fetch(message.run);
-    if (result !== "applied") return;
+    if (!this.feed.take(message)) return;
     if (this.store.run !== before) {
       this.map.fitHeight();
       this.clock.stop();
@@ -161,25 +144,11 @@ class Instrument {
     this.receive(snapshot);
   }
 
-  /** Asks for a snapshot, one request at a time, until the run is whole again or gone. */
-  async #fetch(run) {
-    if (this.fetching) return;
-    this.fetching = true;
-    this.gaps++;
-    try {
-      const snapshot = await this.onGap(run);
-      if (snapshot) this.receive(snapshot);
-    } catch {
-      // The server did not answer; the next message asks again.
-    }
-    setTimeout(() => (this.fetching = false), this.store.waiting === null ? 0 : RETRY_MS);
-  }
-
   /** What the instrument knows and how fast it was, in plain numbers. */
   get stats() {
     const { store, view, map } = this;
     return {
-      applied: this.applied, gaps: this.gaps, run: store.run, seq: store.seq, steps: store.steps,
+      applied: this.applied, gaps: this.feed.gaps, run: store.run, seq: store.seq, steps: store.steps,
       tokens: store.length, compactions: store.compactions.length, mode: view.mode, axis: view.axis, clock: view.clock,
       following: view.following, range: view.visible, zoomed: view.range !== null, locked: view.locked,
       drawn: map.drawn, drawMs: map.drawMs.slice(), applyMs: this.applyMs.slice(),
@@ -218,10 +187,7 @@ class Instrument {
 
   #chrome() {
     const { store, view } = this;
-    for (const node of this.modeButtons) {
-      node.setAttribute("aria-pressed", String(node.dataset.mode === view.mode));
-    }
-    this.switches.update();
+    this.toolbar.update();
     this.legend.update();
     this.remark.update();
     this.runs.update();
@@ -254,72 +220,21 @@ class Instrument {
       + `${eventsOf(store, store.compactionsBy(clock))}.${last}`;
   }
 
-  #watchTheme() {
-    const refresh = () => {
-      if (!this.element.isConnected) return;
-      this.map.refreshPalette();
-      this.legend.refresh();
-      this.clock.drawTicks(true);
-    };
-    const observer = new MutationObserver(() => {
-      if (this.element.isConnected) refresh();
-      else observer.disconnect();
-    });
-    for (const node of [document.documentElement, document.body]) {
-      observer.observe(node, { attributes: true, attributeFilter: ["class", "style"] });
-    }
-    const ratio = () => {
-      if (!this.element.isConnected) return;
-      this.map.resize();
-      this.clock.drawTicks(true);
-      watchRatio();
-    };
-    const watchRatio = () => matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`)
-      .addEventListener("change", ratio, { once: true });
-    watchRatio();
-  }
-
-  #centre() {
-    const { focus, visible } = this.view;
-    const at = focus ? this.view.columnOf(focus.token, focus.layer ?? 0) : -1;
-    return at < 0 ? (visible[0] + visible[1]) / 2 : at + 0.5;
-  }
-
   #actions() {
     const { view, clock } = this;
-    const zoomIn = () => view.zoom(0.5, this.#centre());
-    const names = Object.keys(MODES);
     return {
+      ...this.toolbar.actions,
       ArrowLeft: () => view.move(-1, 0),
       ArrowRight: () => view.move(1, 0),
       ArrowUp: () => view.move(0, -1),
       ArrowDown: () => view.move(0, 1),
-      "+": zoomIn,
-      "=": zoomIn,
-      "-": () => view.zoom(2, this.#centre()),
-      Home: () => view.fit(),
-      0: () => view.fit(),
-      " ": () => clock.toggle(),
-      "[": () => clock.jump(-1),
-      "]": () => clock.jump(1),
+      ...clock.actions,
       "<": () => this.closeup.go(-1),
       ">": () => this.closeup.go(1),
-      ",": () => clock.by(-1),
-      ".": () => clock.by(1),
-      l: () => clock.followOrHold(),
-      m: () => view.setMode(names[(names.indexOf(view.mode) + 1) % names.length]),
-      x: () => this.switches.toggleAxis(),
-      a: () => this.switches.toggleQueries(),
       v: () => this.runs.versus.next(),
       Escape: () => view.lock(null),
     };
   }
-}
-
-/** A message without the word that the chip before it says already. */
-function withoutLabel(message, label) {
-  const rest = label && message.startsWith(label) ? message.slice(label.length) : "";
-  return /^[:.] \S/.test(rest) ? rest.charAt(2).toUpperCase() + rest.slice(3) : message;
 }
 
 /** Sets a text only where it is another one, so that nothing is laid out or read out twice. */

@@ -14,6 +14,7 @@ const LIST = [
   ["L", "go to the last step, follow a run"],
   ["M", "change what the map shows"],
   ["X", "by text or by cache slot"],
+  ["H", "the next head's slots, where heads differ"],
   ["A", "attention: last query, all so far"],
   ["V", "the same text under the next policy"],
   ["Esc", "unlock the cell"],
@@ -22,7 +23,7 @@ const LIST = [
 const MOUSE = "Wheel zooms, dragging selects a stretch or pans, a double click shows all.";
 
 /** Listens on the whole instrument; `actions` says what each key does. */
-export function listen(root, canvas, actions) {
+export function listen(root, canvases, actions) {
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { key, target } = event;
@@ -30,7 +31,7 @@ export function listen(root, canvas, actions) {
     if (!action) return;
     // Buttons, the scrub bar and what scrolls keep the keys that are theirs.
     const theirs = key === " " || key === "Home" || key.startsWith("Arrow");
-    const onMap = target === canvas;
+    const onMap = canvases.includes(target);
     if (theirs && !onMap && (key !== " " || target.closest("button, input, select, summary"))) return;
     event.preventDefault();
     action();
@@ -54,9 +55,9 @@ export function listenForHelp(root, toggle) {
   document.addEventListener("keydown", heard);
 }
 
-/** The menu that lists them. */
-export function helpMenu() {
-  const list = el("dl", {}, ...LIST.flatMap(([keys, what]) => [
+/** The menu that lists them, but for those named. */
+export function helpMenu(without = []) {
+  const list = el("dl", {}, ...LIST.filter(([keys]) => !without.includes(keys)).flatMap(([keys, what]) => [
     el("dt", {}, ...keys.split(/\s+/).map((k) => el("kbd", { textContent: k }))),
     el("dd", { textContent: what }),
   ]));

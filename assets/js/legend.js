@@ -1,7 +1,7 @@
 // What the colours mean, for the mode that is on.
 
 import { brightScale, css, gradient, mix } from "./colors.js";
-import { count, counted, el } from "./dom.js";
+import { count, counted, el, ordinal } from "./dom.js";
 
 const STATES = [
   ["sink", "sink, never dropped"],
@@ -24,7 +24,7 @@ export class Legend {
     const clock = view.mode === "when" ? [view.clock, store.steps] : view.slots ? [store.seen(view.clock)] : [];
     const key = [
       view.mode, view.axis, view.accumulated, store.layers, store.setup.reserve, store.setup.numSink, ...clock, frame?.step, queries,
-      compares, Boolean(store.setup.fact), Boolean(store.setup.needle), this.theme,
+      compares, store.heads, view.head, Boolean(store.setup.fact), Boolean(store.setup.needle), this.theme,
     ].join("/");
     if (this.shown === key) return;
     this.shown = key;
@@ -65,7 +65,11 @@ export class Legend {
     const { reserve, numSink } = this.store.setup;
     const missing = { sink: numSink === 0, reserve: reserve === 0, texture: reserve === 0 };
     const shown = states.filter(([name]) => !missing[name]);
-    return shown.map(([name, text]) => this.#item(name, text));
+    const { heads } = this.store;
+    return shown.flatMap(([name, text]) => {
+      if (name !== "dropped" || heads < 2) return [this.#item(name, text)];
+      return [this.#item("some", `paler: held by some of the layer's ${heads} heads`), this.#item(name, "dropped by all of them")];
+    });
   }
 
   _stateSlots() {
@@ -80,8 +84,10 @@ export class Legend {
     const { slots, accumulated } = this.view;
     const when = frame ? `the query at step ${count(frame.step + 1)}` : "the last query";
     const over = queries ? `mean over ${counted(queries, "observed query", "observed queries")} up to here` : "no query observed yet";
+    const one = slots && this.store.heads > 1 && !accumulated;
+    const whose = one ? `of the attention of head ${ordinal(this.view.head)}` : "of each layer's attention";
     return [
-      this.#scale(`share of each layer's attention, ${accumulated ? over : when}`, brightScale(),
+      this.#scale(`share ${whose}, ${accumulated ? over : when}`, brightScale(),
         ["0.001 %", "0.01", "0.1", "1", "10", "100 %"]),
       this.#item("dropped", slots ? "not looked at" : accumulated ? "never looked at" : "dropped, or not looked at"),
     ];

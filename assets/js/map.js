@@ -7,20 +7,23 @@ import { readPalette } from "./colors.js";
 import { atRatio, fitCanvas, pixelRatio } from "./dom.js";
 import { markFact } from "./fact.js";
 import { Gestures } from "./gestures.js";
-import { SIDE, margin, marginAxis, sideMargin, windowLine } from "./margins.js";
+import { SIDE, margin, marginAxis, parting, sideMargin, windowLine } from "./margins.js";
 import { Raster } from "./raster.js";
 
-const LEFT = 40, RIGHT = SIDE, TOP = 62, BOTTOM = 40;
+export const LEFT = 40;
+const RIGHT = SIDE, TOP = 62, BOTTOM = 40;
 const TALL = [400, 0.5, 600]; // least, share of the window's height, most
 const SMALL = [760, 350]; // in windows narrower than this, this height
 const GRID_FROM = 5; // pixels: rows and columns at least so large are set apart by lines
 const MEASURED = 512; // drawing times that are kept
 
+// What stands around the cells; a map of something else brings other parts.
+const PARTS = { above: margin, aboveAxis: marginAxis, side: sideMargin, window: windowLine };
+
 export class MapView {
-  constructor(canvas, store, view) {
-    Object.assign(this, { canvas, store, view });
+  constructor(canvas, store, view, { raster = new Raster(), parts = PARTS, tall = TALL } = {}) {
+    Object.assign(this, { canvas, store, view, raster, parts, tall });
     this.context = canvas.getContext("2d");
-    this.raster = new Raster();
     this.drawn = 0;
     this.drawMs = [];
     this.fitHeight();
@@ -39,9 +42,9 @@ export class MapView {
 
   /** The height that suits window and layers: every row equally many whole pixels. */
   fitHeight() {
-    const [least, share, most] = TALL;
+    const [least, share, most] = this.tall;
     const { innerWidth, innerHeight } = window;
-    const wanted = innerWidth < SMALL[0] ? SMALL[1] : Math.max(least, Math.min(most, share * innerHeight));
+    const wanted = innerWidth < SMALL[0] ? Math.min(SMALL[1], most) : Math.max(least, Math.min(most, share * innerHeight));
     const { layers } = this.store;
     const ratio = pixelRatio();
     const room = wanted - TOP - BOTTOM;
@@ -122,7 +125,7 @@ export class MapView {
   }
 
   #draw() {
-    const { context: g, store, view, plot } = this;
+    const { context: g, store, view, plot, parts } = this;
     const ratio = pixelRatio();
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
@@ -136,17 +139,18 @@ export class MapView {
     g.beginPath();
     g.rect(plot.x, 0, plot.width + 1, this.canvas.clientHeight);
     g.clip();
-    if (view.mode === "state") this.#hatchReserve(g, plot);
+    if (view.mode === "state" && parts.side) this.#hatchReserve(g, plot);
     this.#grid(g, plot, first, last);
-    margin(g, this);
-    windowLine(g, this);
+    parts.above?.(g, this);
+    parts.window?.(g, this);
+    parting(g, this);
     markFact(g, this);
     crosshair(g, this);
     brush(g, this);
     g.restore();
     axes(g, this);
-    marginAxis(g, this);
-    sideMargin(g, this);
+    parts.aboveAxis?.(g, this);
+    parts.side?.(g, this);
     overview(g, this);
   }
 

@@ -2,7 +2,7 @@
 // how many layers hold the token (by slot: which token stands there); at the side, entries held.
 
 import { count, pixelRatio } from "./dom.js";
-import { lowest } from "./moment.js";
+import { lowest } from "./arrays.js";
 
 export const MARGIN_TOP = 20, MARGIN = 34; // the upper margin's bars, in CSS pixels
 export const SIDE = 44; // room at the right, the side margin in it
@@ -61,10 +61,10 @@ export function sideMargin(g, { store, view, palette, plot }) {
   g.fillRect(x + SIDE_BAR, plot.y, whole(1), plot.height);
   for (let layer = 0; layer < store.layers; layer++) {
     g.fillStyle = layer === focused ? palette.focus : palette.peak;
-    const long = (lengths[store.rowOfLayer[layer]] / most) * SIDE_BAR;
+    const long = (lengths[store.rowOf(layer, view.head)] / most) * SIDE_BAR;
     g.fillRect(x, plot.y + layer * plot.row, long, thick);
   }
-  const numbers = focused === null ? lengths : [lengths[store.rowOfLayer[focused]]];
+  const numbers = focused === null ? lengths : [lengths[store.rowOf(focused, view.head)]];
   const low = Math.min(...numbers), high = Math.max(...numbers);
   g.textAlign = "left";
   g.textBaseline = "middle";
@@ -143,7 +143,7 @@ function bySlot(g, map) {
   const reached = rows.map((row, p) => map.xOf(lowest(row, lengths[p], start)));
   stroke(g, palette, () => {
     for (let layer = 0; layer < store.layers; layer++) {
-      const x = whole(reached[store.rowOfLayer[layer]]), y = plot.y + layer * plot.row;
+      const x = whole(reached[store.rowOf(layer, view.head)]), y = plot.y + layer * plot.row;
       g[layer ? "lineTo" : "moveTo"](x, y);
       g.lineTo(x, y + plot.row);
     }
@@ -158,6 +158,25 @@ function bySlot(g, map) {
   g.lineTo(map.xOf(budget), height(seen));
   g.stroke();
   caption(g, map, "where a window's entries would lie", Math.max(plot.x, map.xOf(numSink)) + 3, plot.x + plot.width);
+}
+
+/** Where this run's text and the one that it is compared with part: `map.parted`, or -1. */
+export function parting(g, map) {
+  const { plot, palette, view, parted = -1 } = map;
+  const [first, last] = view.visible;
+  if (parted < first || parted >= last || view.slots) return;
+  const x = whole(map.xOf(parted));
+  for (const [colour, thickness] of [[palette.panel, 4], [palette.text, 1.5]]) {
+    g.fillStyle = colour;
+    g.fillRect(x - thickness / 2, MARGIN_TOP - 6, thickness, plot.bottom - MARGIN_TOP + 6);
+  }
+  g.font = palette.font;
+  g.textBaseline = "alphabetic";
+  g.fillStyle = palette.text;
+  const label = "the texts part", width = g.measureText(label).width;
+  const after = x + 4 + width < plot.x + plot.width;
+  g.textAlign = after ? "left" : "right";
+  g.fillText(label, x + (after ? 4 : -4), MARGIN_TOP + 8);
 }
 
 /** A caption above, from `x` on or, where that is too narrow, up to `end`; none where it would collide. */

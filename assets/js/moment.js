@@ -2,6 +2,8 @@
 // each token, and which token stands in each slot of the cache. The past never changes, so a moment
 // is told by its step alone. Knows nothing of pages.
 
+import { lowest } from "./arrays.js";
+
 const HELD = -1;
 
 export class Moment {
@@ -16,16 +18,16 @@ export class Moment {
   holders(step) {
     const { store } = this;
     if (step >= store.steps - 1) return store.holdersNow;
-    if (this.counted === store.evictedAt && this.countedAt === step) return this.counts;
+    if (this.counted === store.goneAt && this.countedAt === step) return this.counts;
     const seen = store.seen(step);
     if (this.counts.length < seen) this.counts = new Int16Array(Math.max(1024, 2 * seen));
     const { counts } = this;
     counts.fill(0, 0, seen);
-    store.evictedAt.forEach((gone, row) => {
+    store.goneAt.forEach((gone, row) => {
       const layers = store.layersOfRow[row];
       for (let t = 0; t < seen; t++) if (gone[t] === HELD || gone[t] > step) counts[t] += layers;
     });
-    this.counted = store.evictedAt;
+    this.counted = store.goneAt;
     this.countedAt = step;
     return counts;
   }
@@ -69,15 +71,4 @@ export class Moment {
     const found = lowest(rows[row], lengths[row], token);
     return found < lengths[row] && rows[row][found] === token ? found : -1;
   }
-}
-
-/** The first of the ascending values that is not below the wanted one. */
-export function lowest(values, length, wanted) {
-  let low = 0, high = length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle] < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

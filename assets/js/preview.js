@@ -97,7 +97,7 @@ class Preview {
 function asSnapshot({ layers, rowOfLayer, tokens, numSink, reserve, bits }) {
   const packed = Uint8Array.from(atob(bits), (c) => c.charCodeAt(0));
   const stride = Math.ceil(tokens / 8);
-  const patterns = Math.max(...rowOfLayer) + 1;
+  const patterns = Math.max(...rowOfLayer.flat()) + 1;
   const evictedAt = new Int32Array(patterns * tokens);
   for (let p = 0; p < patterns; p++) {
     for (let t = 0; t < tokens; t++) {

@@ -5,10 +5,10 @@
 import { Shading } from "./shading.js";
 
 export class Raster {
-  constructor() {
+  constructor(shading = new Shading()) {
     this.canvas = document.createElement("canvas");
     this.context = this.canvas.getContext("2d");
-    this.shading = new Shading();
+    this.shading = shading;
     this.from = new Int32Array(0); // what each column stands for: from <= column < to
     this.to = new Int32Array(0);
     // What the margin draws, up to `top`: by text position the layers that hold a column's tokens, by
@@ -42,7 +42,7 @@ export class Raster {
     if (store.layers && step >= 0) {
       const entries = view.slots ? store.moment.entries(step) : null;
       this.#columns(entries ? Math.max(...entries.lengths) : store.seen(step), first, last, width);
-      if (entries) this.#positions(store, entries, step);
+      if (entries) this.#positions(store, entries, step, view.head);
       else this.#holders(store, step);
       this.#lines(store, view, entries);
     }
@@ -87,16 +87,20 @@ export class Raster {
     });
   }
 
-  #positions(store, { rows, lengths }, step) {
+  #positions(store, { rows, lengths }, step, head) {
     this.top = Math.max(1, store.seen(step));
+    // Layers that follow the same row count as often as there are of them.
+    const weights = new Int32Array(rows.length);
+    for (let layer = 0; layer < store.layers; layer++) weights[store.rowOf(layer, head)]++;
     this.#each((from, to) => {
       let sum = 0, weight = 0, most = 0;
       for (let p = 0; p < rows.length; p++) {
+        if (!weights[p]) continue;
         const end = Math.min(to, lengths[p]);
         for (let j = from; j < end; j++) {
           const reached = rows[p][j] + 1;
-          sum += reached * store.layersOfRow[p];
-          weight += store.layersOfRow[p];
+          sum += reached * weights[p];
+          weight += weights[p];
           if (reached > most) most = reached;
         }
       }
@@ -109,18 +113,17 @@ export class Raster {
     const width = this.canvas.width;
     shading.begin(this, store, view, entries);
     const put = (layer) => pixels.set(line, layer * width);
-    if (view.mode === "attention") {
-      for (let layer = 0; layer < store.layers; layer++) {
-        line.fill(0);
-        shading.line(line, store.rowOfLayer[layer], layer);
-        put(layer);
-      }
-      return;
-    }
-    for (let row = 0; row < store.evictedAt.length; row++) {
+    const alike = view.mode !== "attention";
+    const drawn = new Set();
+    for (let layer = 0; layer < store.layers; layer++) {
+      const row = store.rowOfLayer[layer];
+      if (alike && drawn.has(row)) continue;
+      drawn.add(row);
       line.fill(0);
-      shading.line(line, row);
-      for (let layer = 0; layer < store.layers; layer++) if (store.rowOfLayer[layer] === row) put(layer);
+      shading.line(line, layer);
+      put(layer);
+      if (!alike) continue;
+      for (let other = layer + 1; other < store.layers; other++) if (store.rowOfLayer[other] === row) put(other);
     }
   }
 }

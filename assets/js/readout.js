@@ -17,8 +17,9 @@ const WORDS = {
 };
 
 export class Readout {
-  constructor(root, store, view) {
-    Object.assign(this, { root, store, view });
+  /** `name` says which run it speaks of, where there are several. */
+  constructor(root, store, view, name = "") {
+    Object.assign(this, { root, store, view, name });
     this.context = el("p", { className: "lc-context" });
     this.facts = el("dl", { className: "lc-facts" });
     this.spoken = el("p", { className: "lc-hidden" });
@@ -87,9 +88,13 @@ export class Readout {
     const parts = [["token", ordinal(token)]];
     if (layer !== null) {
       const state = store.cell(layer, token, clock);
-      parts.push([`layer ${ordinal(layer)}`, WORDS[state] + this.#since(state, layer, token)]);
-      const slot = store.moment.slot(store.rowOfLayer[layer], token, clock);
-      if (slot >= 0) parts.push(["slot", ordinal(slot)]);
+      const holding = store.headsHolding(layer, token, clock);
+      const some = holding > 0 && store.heads > 1; // nothing of the layer's heads where they are alike
+      const held = some ? `held by ${holding} of ${counted(store.heads, "head")}` : WORDS[state];
+      parts.push([`layer ${ordinal(layer)}`, held + this.#since(state, layer, token)]);
+      const head = store.heads > 1 ? `, head ${ordinal(view.head)}` : "";
+      const slot = head && !view.slots ? -1 : store.moment.slot(store.rowOf(layer, view.head), token, clock);
+      if (slot >= 0) parts.push([`slot${head}`, ordinal(slot)]);
     }
     const holders = store.holders(token, clock);
     parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
@@ -111,31 +116,35 @@ export class Readout {
     }
     const frame = store.frame(view.clock);
     if (!frame) return [];
-    const share = store.share(frame, layer, token);
+    const own = view.slots && store.heads > 1; // what is shown is one head's
+    const share = store.share(frame, layer, token, own ? view.head : null);
+    const whose = own ? `head ${ordinal(view.head)}'s` : "the layer's";
     const when = frame.step === view.clock ? "" : ` at step ${ordinal(frame.step)}`;
-    return [["attention", share === null ? "none" : `${percent(share)} of the layer's${when}`]];
+    return [["attention", share === null ? "none" : `${percent(share)} of ${whose}${when}`]];
   }
 
   #since(state, layer, token) {
     if (state !== "dropped") return "";
     const { store } = this;
-    const gone = store.evictedAt[store.rowOfLayer[layer]][token];
-    return ` at step ${ordinal(gone)}, after ${counted(store.seen(gone), "token")}`;
+    const gone = store.goneAt[store.rowOfLayer[layer]][token];
+    return `${store.heads > 1 ? " by the last head" : ""} at step ${ordinal(gone)}, after ${counted(store.seen(gone), "token")}`;
   }
 
   text() {
     const { cell } = this;
     if (!cell) return "";
     const said = this.parts(cell).map(([name, value]) => `${name}: ${value}`).join("; ");
-    return `“${visible(this.store.tokens[cell.token])}”; ${said}.`;
+    return `${this.name && `${this.name}: `}“${visible(this.store.tokens[cell.token])}”; ${said}.`;
   }
 }
 
-/** One mark a layer: filled where the token is held. */
+/** One mark a layer: filled where the token is held, as far up as heads of the layer hold it. */
 export function layerDots(store, token, clock) {
-  const marks = store.rowOfLayer.map((row) => {
-    const held = token < store.length && store.held(row, token, clock);
-    return el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+  const marks = Array.from({ length: store.layers }, (_, layer) => {
+    const held = store.headsHolding(layer, token, clock);
+    const mark = el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });
+    if (held && held < store.heads) mark.style.setProperty("--lc-share", `${(100 * held) / store.heads}%`);
+    return mark;
   });
   const dots = el("span", { className: "lc-dots" }, ...marks);
   dots.setAttribute("aria-hidden", "true");

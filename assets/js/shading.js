@@ -1,12 +1,15 @@
-// The colours of one row of the map, for each mode, by text position and by cache slot. What the
-// colours mean is said in legend.js.
+// The colours of one row of the map, for each mode, by text position and by cache slot. By text
+// position a layer whose heads hold different tokens is drawn by the share of them; by slot one head
+// is shown. What the colours mean is said in legend.js.
 
+import { byteOf, shareOf } from "./attention.js";
 import { STATES, brightScale, mix, packed } from "./colors.js";
 
 const BRIGHT = brightScale().map(packed);
 const SHADES = 32;
 const FAINTEST = 8; // of 32: a single held token among many stays visible
 const NONE = -1;
+const SHARES = Float64Array.from({ length: 256 }, (_, v) => shareOf(v));
 
 export class Shading {
   setPalette(palette) {
@@ -25,7 +28,7 @@ export class Shading {
 
   /** Gets ready for a picture; `columns` is the Raster, `entries` what stands in the slots, or null. */
   begin(columns, store, view, entries) {
-    Object.assign(this, { columns, store, entries, step: view.clock });
+    Object.assign(this, { columns, store, entries, step: view.clock, head: view.head });
     this.seen = store.seen(this.step);
     this.sinks = store.setup.numSink || 0;
     this.paint = this[`_${view.mode}${entries ? "Slots" : ""}`];
@@ -34,49 +37,57 @@ export class Shading {
     this.frame = view.accumulated ? null : store.frame(this.step);
     if (this.frame) this.positions = store.columns(this.frame);
     if (!this.values || this.values.length < this.seen) this.values = new Int16Array(2 * this.seen).fill(NONE);
+    if (store.heads > 1 && !(this.shares?.length >= this.seen)) this.shares = new Float64Array(2 * this.seen);
   }
 
-  /** The colours of a row, column by column. */
-  line(out, row, layer) {
-    this.paint(out, row, layer);
+  /** The colours of a layer, column by column; all layers of its line of `goneAt` look alike but for attention. */
+  line(out, layer) {
+    this.paint(out, layer);
   }
 
   // By text position: a column stands for the tokens from <= t < to.
 
-  /** How many of a column's tokens the row holds. */
-  #heldIn(gone, c) {
+  /** How many of a column's tokens the rows hold, counted row by row. */
+  #heldIn(rows, c) {
+    const { from, to } = this.columns;
     let held = 0;
-    for (let t = this.columns.from[c]; t < this.columns.to[c]; t++) {
-      if (gone[t] < 0 || gone[t] > this.step) held++;
+    for (let r = 0; r < rows.length; r++) {
+      const gone = rows[r];
+      for (let t = from[c]; t < to[c]; t++) if (gone[t] < 0 || gone[t] > this.step) held++;
     }
     return held;
   }
 
-  _state(out, row) {
+  _state(out, layer) {
     const { from, to, used } = this.columns;
-    const gone = this.store.evictedAt[row];
+    const rows = this.store.rowsOfLayer[layer].map((row) => this.store.evictedAt[row]);
     const recent = this.seen - (this.store.setup.reserve || 0);
     const { sink, reserve, held: kept } = this.shades;
     for (let c = 0; c < used; c++) {
-      const held = this.#heldIn(gone, c);
-      const share = Math.round((SHADES * held) / (to[c] - from[c]));
+      const held = this.#heldIn(rows, c);
+      const share = Math.round((SHADES * held) / (to[c] - from[c]) / rows.length);
       const ramp = from[c] < this.sinks ? sink : from[c] >= recent ? reserve : kept;
       out[c] = ramp[held ? Math.max(FAINTEST, share) : 0];
     }
   }
 
-  _holding(out, row) {
+  _holding(out, layer) {
     const { most, used } = this.columns;
-    const gone = this.store.evictedAt[row];
+    const gone = [this.#goneOf(layer)];
     for (let c = 0; c < used; c++) {
       const shade = Math.round((SHADES * most[c]) / this.store.layers);
       out[c] = (this.#heldIn(gone, c) ? this.holding : this.holdingElsewhere)[shade];
     }
   }
 
-  _when(out, row) {
+  /** When the layer's last head dropped each token. */
+  #goneOf(layer) {
+    return this.store.goneAt[this.store.rowOfLayer[layer]];
+  }
+
+  _when(out, layer) {
     const { from, to, used } = this.columns;
-    const gone = this.store.evictedAt[row];
+    const gone = this.#goneOf(layer);
     const scale = 255 / Math.max(1, this.step);
     for (let c = 0; c < used; c++) {
       let latest = -1;
@@ -86,18 +97,22 @@ export class Shading {
   }
 
   /** Of a column's tokens, the one that gets most. */
-  _attention(out, row, layer) {
+  _attention(out, layer) {
     const { from, to, used } = this.columns;
-    const valueOf = this.#attended(row, layer);
+    const valueOf = this.#attended(layer);
     for (let c = 0; c < used; c++) {
       let top = NONE;
       for (let t = from[c]; t < to[c]; t++) if (valueOf[t] > top) top = valueOf[t];
       out[c] = this.#bright(top);
     }
-    this.#forget(row);
+    this.#forget(layer);
   }
 
-  // By cache slot: a column stands for the entries from <= j < to of the row.
+  // By cache slot: a column stands for the entries from <= j < to of the row of the head that is shown.
+
+  #rowOf(layer) {
+    return this.store.rowOf(layer, this.head);
+  }
 
   /** Does `work(c, start, end)` for each column that has entries. */
   #slots(row, work) {
@@ -107,7 +122,8 @@ export class Shading {
   }
 
   /** Old to new, so that one sees entries move up as what stood before them goes. */
-  _stateSlots(out, row) {
+  _stateSlots(out, layer) {
+    const row = this.#rowOf(layer);
     const tokens = this.entries.rows[row];
     const scale = 255 / Math.max(1, this.seen - 1);
     this.#slots(row, (c, start) => {
@@ -116,7 +132,8 @@ export class Shading {
     });
   }
 
-  _holdingSlots(out, row) {
+  _holdingSlots(out, layer) {
+    const row = this.#rowOf(layer);
     const tokens = this.entries.rows[row];
     const holders = this.store.moment.holders(this.step);
     this.#slots(row, (c, start, end) => {
@@ -127,7 +144,8 @@ export class Shading {
   }
 
   /** What stands in a slot is held; some of it is known to go later. */
-  _whenSlots(out, row) {
+  _whenSlots(out, layer) {
+    const row = this.#rowOf(layer);
     const tokens = this.entries.rows[row], gone = this.store.evictedAt[row];
     const first = this.step + 1;
     const scale = 255 / Math.max(1, this.store.steps - 1 - first);
@@ -141,41 +159,59 @@ export class Shading {
     });
   }
 
-  _attentionSlots(out, row, layer) {
+  _attentionSlots(out, layer) {
+    const row = this.#rowOf(layer);
     const tokens = this.entries.rows[row];
-    const valueOf = this.#attended(row, layer);
+    const valueOf = this.#attended(layer);
     this.#slots(row, (c, start, end) => {
       let top = NONE;
       for (let j = start; j < end; j++) if (valueOf[tokens[j]] > top) top = valueOf[tokens[j]];
       out[c] = this.#bright(top);
     });
-    this.#forget(row);
+    this.#forget(layer);
   }
 
   // Attention of a layer by token, NONE where it saw no such entry: a frame's bytes, or sums of many.
 
-  #attended(row, layer) {
-    const { frame, values, summed } = this;
+  #attended(layer) {
+    const { frame, values, summed, store } = this;
     if (summed) return summed.layer(layer);
     if (!frame) return values;
-    const at = this.positions[row];
-    for (let k = 0, from = layer * at.length; k < at.length; k++) values[at[k]] = frame.values[from + k];
+    const rows = store.rowsOfLayer[layer];
+    const heads = rows.length;
+    if (heads > 1 && !this.entries) return this.#meanOfHeads(layer, rows);
+    const head = Math.min(this.head, heads - 1);
+    const at = this.positions[rows[head]];
+    for (let k = 0, from = (layer * heads + head) * at.length; k < at.length; k++) values[at[k]] = frame.values[from + k];
+    return values;
+  }
+
+  /** The mean over a layer's heads, 0 counted where one had no such entry. */
+  #meanOfHeads(layer, rows) {
+    const { frame, values, shares, positions } = this;
+    const heads = rows.length;
+    rows.forEach((row, head) => {
+      const at = positions[row];
+      for (let k = 0, from = (layer * heads + head) * at.length; k < at.length; k++) {
+        const token = at[k];
+        if (values[token] === NONE) shares[token] = values[token] = 0;
+        shares[token] += SHARES[frame.values[from + k]];
+      }
+    });
+    for (const row of rows) for (const token of positions[row]) values[token] = byteOf(shares[token] / heads);
     return values;
   }
 
   /** Makes `values` blank again. */
-  #forget(row) {
+  #forget(layer) {
     if (!this.frame) return;
-    for (const token of this.positions[row]) this.values[token] = NONE;
+    for (const row of this.store.rowsOfLayer[layer]) {
+      for (const token of this.positions[row]) this.values[token] = NONE;
+    }
   }
 
   #bright(value) {
     if (this.summed) return value > 0 ? BRIGHT[byteOf(this.summed.meanOf(value))] : this.dropped;
     return value < 0 ? this.dropped : BRIGHT[value];
   }
-}
-
-/** The byte that stands for a share: the inverse of `shareOf`. */
-function byteOf(share) {
-  return Math.max(0, Math.min(255, Math.round(255 + 51 * Math.log10(share))));
 }

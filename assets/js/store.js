@@ -2,8 +2,10 @@
 // arrays. Knows nothing of canvases or the page.
 
 import { Accumulated } from "./accumulated.js";
+import { grown } from "./arrays.js";
 import { AttentionFrames } from "./attention.js";
 import { EventTable } from "./event_table.js";
+import { LastOfHeads } from "./heads.js";
 import { Moment } from "./moment.js";
 
 const HELD = -1;
@@ -16,13 +18,6 @@ export function decode(base64, ArrayType) {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   return new ArrayType(bytes.buffer);
-}
-
-function grown(array, length, fill) {
-  if (array.length >= length) return array;
-  const next = new array.constructor(Math.max(length, 2 * array.length, 1024)).fill(fill);
-  next.set(array);
-  return next;
 }
 
 export class RunStore {
@@ -40,8 +35,10 @@ export class RunStore {
     this.waiting = null; // the run whose snapshot is awaited after a gap
     this.queued = [];
     this.layers = 0;
-    this.rowOfLayer = [];
-    this.layersOfRow = [];
+    this.heads = 1; // rows of a layer: more than one where its heads may hold different tokens
+    this.rowsOfLayer = []; // the rows of each layer, head by head
+    this.rowOfLayer = []; // which line of `goneAt` tells of each layer
+    this.layersOfRow = []; // how many layers a line of `goneAt` tells of
     this.setup = {};
     this.steps = 0;
     this.length = 0; // tokens
@@ -49,6 +46,10 @@ export class RunStore {
     this.ids = [];
     this.joinedAt = new Int32Array(0);
     this.evictedAt = []; // per row
+    // Per layer, when its last row dropped a token. Where a layer has one row these are the rows
+    // themselves, and layers that follow the same row share it.
+    this.goneAt = [];
+    this.last = null; // LastOfHeads, where a layer has several rows
     this.holdersNow = new Int16Array(0); // layers holding each token after the newest step
     this.nll = new Float32Array(0);
     this.seenAt = new Int32Array(0); // tokens seen after each step
@@ -102,10 +103,10 @@ export class RunStore {
     this.run = message.run;
     this.seq = message.seq;
     this.layers = message.layers;
-    this.rowOfLayer = message.rowOfLayer;
-    const rows = message.layers ? Math.max(...message.rowOfLayer) + 1 : 0;
-    this.layersOfRow = new Array(rows).fill(0);
-    for (const row of message.rowOfLayer) this.layersOfRow[row]++;
+    this.rowsOfLayer = message.rowOfLayer.map((rows) => [rows].flat());
+    this.heads = message.layers ? this.rowsOfLayer[0].length : 1;
+    this.rowOfLayer = this.rowsOfLayer.map(([row], layer) => (this.heads > 1 ? layer : row));
+    const rows = message.layers ? Math.max(...message.rowOfLayer.flat()) + 1 : 0;
     this.setup = message.setup;
     this.steps = message.steps;
     this.tokens = message.tokens.slice();
@@ -115,13 +116,14 @@ export class RunStore {
     this.nll = decode(message.nll, Float32Array);
     this.holdersNow = new Int16Array(this.length).fill(this.layers);
     const evicted = decode(message.evictedAt, Int32Array);
-    for (let p = 0; p < rows; p++) {
-      const row = evicted.slice(p * this.length, (p + 1) * this.length);
-      this.evictedAt.push(row);
-      for (let t = 0; t < this.length; t++) {
-        if (row[t] !== HELD) this.holdersNow[t] -= this.layersOfRow[p];
-      }
-    }
+    for (let p = 0; p < rows; p++) this.evictedAt.push(evicted.slice(p * this.length, (p + 1) * this.length));
+    if (this.heads > 1) this.last = new LastOfHeads(this);
+    this.goneAt = this.last ? this.last.goneAt : this.evictedAt;
+    this.layersOfRow = new Array(this.goneAt.length).fill(0);
+    for (const row of this.rowOfLayer) this.layersOfRow[row]++;
+    this.goneAt.forEach((gone, row) => {
+      for (let t = 0; t < this.length; t++) if (gone[t] !== HELD) this.holdersNow[t] -= this.layersOfRow[row];
+    });
     this.seenAt = new Int32Array(this.steps);
     for (let t = 0; t < this.length; t++) this.seenAt[this.joinedAt[t]] = t + 1;
     const list = decode(message.compactions, Int32Array);
@@ -145,6 +147,7 @@ export class RunStore {
     for (let p = 0; p < this.evictedAt.length; p++) {
       this.evictedAt[p] = grown(this.evictedAt[p], after, HELD);
     }
+    this.last?.reserve(after);
     for (let k = 0; k < t.length; k++) {
       this.tokens.push(t[k]);
       this.ids.push(i[k]);
@@ -152,6 +155,7 @@ export class RunStore {
       this.nll[before + k] = l[k] === null ? NaN : l[k];
       this.holdersNow[before + k] = this.layers;
       for (const row of this.evictedAt) row[before + k] = HELD;
+      this.last?.join(before + k);
     }
     this.length = after;
     this.seenAt[n] = after;
@@ -159,7 +163,7 @@ export class RunStore {
       const row = this.evictedAt[p];
       for (const position of positions) {
         row[position] = n;
-        this.holdersNow[position] -= this.layersOfRow[p];
+        this.holdersNow[position] -= this.last ? this.last.drop(p, position, n) : this.layersOfRow[p];
       }
     });
     for (const [arrived, ...rest] of g) this.compactions.push(n, before + arrived, ...rest);
@@ -179,9 +183,27 @@ export class RunStore {
     return this.state.name === "running" || this.state.name === "loading";
   }
 
+  /** Whether the layers of a line of `goneAt` hold the token, with all their heads or some. */
   held(row, token, step) {
-    const gone = this.evictedAt[row][token];
+    const gone = this.goneAt[row][token];
     return this.joinedAt[token] <= step && (gone === HELD || gone > step);
+  }
+
+  /** How many of a layer's heads hold the token; 1 of 1 where heads are alike. */
+  headsHolding(layer, token, step) {
+    if (token >= this.length || this.joinedAt[token] > step) return 0;
+    let held = 0;
+    for (const row of this.rowsOfLayer[layer]) {
+      const gone = this.evictedAt[row][token];
+      if (gone === HELD || gone > step) held++;
+    }
+    return held;
+  }
+
+  /** The row of a layer's head, as an index of `evictedAt`. */
+  rowOf(layer, head) {
+    const rows = this.rowsOfLayer[layer];
+    return rows[Math.min(head, rows.length - 1)];
   }
 
   /** In how many layers the token is held. */
@@ -189,8 +211,8 @@ export class RunStore {
     if (token >= this.length || this.joinedAt[token] > step) return 0;
     if (step >= this.steps - 1) return this.holdersNow[token];
     let count = 0;
-    for (let p = 0; p < this.evictedAt.length; p++) {
-      const gone = this.evictedAt[p][token];
+    for (let p = 0; p < this.goneAt.length; p++) {
+      const gone = this.goneAt[p][token];
       if (gone === HELD || gone > step) count += this.layersOfRow[p];
     }
     return count;
@@ -206,8 +228,9 @@ export class RunStore {
     const holders = this.moment.holders(step);
     let heldCount = 0, union = 0, oldest = -1;
     const sinks = this.setup.numSink || 0;
+    const [row] = this.evictedAt; // all rows hold equally many
     for (let t = 0; t < seen; t++) {
-      if (this.held(0, t, step)) heldCount++;
+      if (row[t] === HELD || row[t] > step) heldCount++;
       if (holders[t] > 0) {
         union++;
         if (oldest < 0 && t >= sinks) oldest = t;
@@ -241,9 +264,9 @@ export class RunStore {
     return this.frames.columns(frame, this);
   }
 
-  /** A layer's share of attention on a token in a frame, 0 to 1; null when it saw no such entry. */
-  share(frame, layer, token) {
-    return this.frames.share(frame, this, layer, token);
+  /** A layer's share of attention on a token in a frame, or one head's: see AttentionFrames. */
+  share(frame, layer, token, head = null) {
+    return this.frames.share(frame, this, layer, token, head);
   }
 
   /** How many compactions had happened by then: those before this index of the list. */

@@ -2,6 +2,7 @@
 // it has not, the newest, the group and where the cursor went. An SVG drawn in its own pixels.
 
 import { count, ordinal, svg } from "./dom.js";
+import { compacts } from "./events.js";
 
 const LEFT = 50, RIGHT = 46;
 const BAR = 11, BEFORE = 20, AFTER = 54, HEIGHT = 84;
@@ -20,7 +21,7 @@ export function drawStrip(node, room, store, group) {
   const after = length - event.width + event.kept;
   const group0 = x(event.start), group1 = group0 + wide(event.width), kept1 = group0 + wide(event.kept);
 
-  const ladder = event.cursor !== cursor; // other policies have no cursor and no passes
+  const ladder = compacts(store) && event.cursor !== cursor; // other policies have no passes
   const before = parts(store, length, ladder && !event.restart ? event.start : length);
   node.dataset.texture ||= `lc-strip-texture-${++made}`;
   node.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);

@@ -1,7 +1,7 @@
 // The switches beside the modes: by text position or by cache slot and, in attention mode, the last
 // query or all observed ones.
 
-import { button, el } from "./dom.js";
+import { button, el, ordinal } from "./dom.js";
 
 const AXES = {
   text: ["By text", "Columns in the order of the text (X)"],
@@ -17,7 +17,8 @@ export class Switches {
     this.view = view;
     this.axis = segments(AXES, "What a column is", (name) => view.setAxis(name));
     this.queries = segments(QUERIES, "Which queries", (name) => view.setAccumulated(name === "accumulated"));
-    this.nodes = [this.axis, this.queries];
+    this.head = button("Head", "The heads of a layer hold different tokens: show the slots of the next one (H)", () => view.nextHead());
+    this.nodes = [this.axis, this.head, this.queries];
   }
 
   update() {
@@ -25,6 +26,11 @@ export class Switches {
     press(this.axis, view.axis);
     press(this.queries, view.accumulated ? "accumulated" : "last");
     this.queries.classList.toggle("lc-gone", view.mode !== "attention"); // its room stays: nothing moves
+    const { heads } = view.store;
+    this.head.hidden = heads < 2;
+    this.head.classList.toggle("lc-gone", !view.slots);
+    const face = `Head ${ordinal(view.head)} of ${heads}`;
+    if (this.head.textContent !== face) this.head.textContent = face;
   }
 
   toggleAxis() {

@@ -1,6 +1,7 @@
 // Compactions in words, made from what happened: numbers, layers and the tokens themselves.
 
 import { bytes, count, counted, ordinal, visible } from "./dom.js";
+import { compacts } from "./events.js";
 
 const PATTERNS = 2; // patterns that a sentence spells out; a third one too when it is the last
 const WORDS = 4; // tokens of a list that are spelled out
@@ -28,6 +29,11 @@ export function layersInWords(layers, of) {
   return `layers ${layers.slice(0, 3).join(", ")} and ${layers.length - 3} more`;
 }
 
+/** Who follows a pattern: its layers or, where heads differ, one head. */
+export function followers({ layers, head }, of) {
+  return head === null ? layersInWords(layers, of) : `${layersInWords(layers, of)}, head ${ordinal(head)},`;
+}
+
 /** Tokens as they are read: what follows each other in the text is one quotation. */
 export function quoted(store, tokens) {
   const runs = [];
@@ -44,28 +50,36 @@ export function tell(store, group) {
   const { event, patterns } = group;
   const when = `At token ${count(event.seen)} `;
   const freed = event.width - event.kept;
-  if (!event.kept) return when + droppedByAll(store, group);
-  const what = event.width > WIDE
-    ? `each layer dropped ${count(freed)} of the ${count(event.width)} ${entries(event)}`
-    : `each layer kept ${event.kept} of the ${event.width} ${entries(event)}`;
+  if (!event.kept && patterns.every(({ tokens }) => same(tokens, patterns[0].tokens))) {
+    return when + droppedByAll(store, group);
+  }
+  const each = store.heads > 1 ? "each head of each layer" : "each layer";
+  const what = !event.kept
+    ? `${each} dropped its ${entries(event)}`
+    : event.width > WIDE
+      ? `${each} dropped ${count(freed)} of the ${count(event.width)} ${entries(event)}`
+      : `${each} kept ${event.kept} of the ${event.width} ${entries(event)}`;
   const spelled = patterns.length <= PATTERNS + 1 ? patterns : patterns.slice(0, PATTERNS);
   const ways = spelled.map((pattern) => way(store, event, pattern));
   const others = patterns.length - spelled.length;
   if (others) ways.push(`${count(others)} other patterns as shown above`);
-  return `${when}${restart(store, event)}${what}: ${ways.join("; ")}. ${gain(store, freed)}${cursor(group)}.`;
+  return `${when}${restart(store, event)}${what}: ${ways.join("; ")}. ${gain(store, freed)}${cursor(store, group)}.`;
 }
 
-function way(store, event, { layers, tokens, kept }) {
+const same = (a, b) => a.length === b.length && a.every((token, k) => token === b[k]);
+
+function way(store, event, pattern) {
+  const { tokens, kept } = pattern;
   const stayed = tokens.filter((_, k) => kept[k]), went = tokens.filter((_, k) => !kept[k]);
-  const who = layersInWords(layers, store.layers);
-  if (event.width > WIDE) return `${who} dropped ${quoted(store, went)}`;
+  const who = followers(pattern, store.layers);
+  if (event.width > WIDE || !stayed.length) return `${who} dropped ${quoted(store, went)}`;
   return `${who} kept ${quoted(store, stayed)} and dropped ${quoted(store, went)}`;
 }
 
 function droppedByAll(store, { event, patterns }) {
   const [{ tokens }] = patterns;
   const sinks = store.setup.numSink;
-  const oldest = sinks ? `, the oldest after the ${counted(sinks, "sink")}` : ", the oldest";
+  const oldest = event.start !== sinks ? "" : sinks ? `, the oldest after the ${counted(sinks, "sink")}` : ", the oldest";
   const what = event.width === 1
     ? `${entries(event)}, ${quoted(store, tokens)}`
     : `the ${count(event.width)} ${entries(event)}, from ${quoted(store, [tokens[0]])} to ${quoted(store, [tokens.at(-1)])}`;
@@ -81,10 +95,11 @@ function restart(store, event) {
 
 function gain(store, freed) {
   const memory = store.setup.bytesPerEntry ? `, ${bytes(freed * store.setup.bytesPerEntry)} in all` : "";
-  return `That freed ${counted(freed, "entry", "entries")} in each layer${memory}`;
+  const where = store.heads > 1 ? "in each head" : "in each layer";
+  return `That freed ${counted(freed, "entry", "entries")} ${where}${memory}`;
 }
 
-function cursor({ event, cursor: before }) {
-  if (event.cursor === before) return "";
+function cursor(store, { event, cursor: before }) {
+  if (!compacts(store) || event.cursor === before) return "";
   return `; the cursor went ${event.cursor < before ? "back " : ""}from entry ${ordinal(before)} to ${ordinal(event.cursor)}`;
 }

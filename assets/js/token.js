@@ -67,21 +67,24 @@ export class TokenPanel {
       ["id", count(store.ids[token])],
       ["token", `${ordinal(token)} of ${count(store.length)}`],
       ["loss", Number.isNaN(loss) ? "not known" : loss.toFixed(2)],
+      ...(store.heads > 1 ? [["heads", this.#headsInWords(token)]] : []),
       ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers`],
     ].map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value })));
     facts.at(-1).append(layerDots(store, token, view.clock));
     this.facts.replaceChildren(...facts);
   }
 
-  /** A line a layer, from the step in which the token joined to the one that dropped it. */
+  /** A line a layer, or a thinner one a head, from the step in which the token joined to the one that dropped it. */
   #lives({ token, layer }) {
     const { store, view, lives } = this;
     const end = store.steps;
     const joined = store.joinedAt[token];
-    const bar = (at) => {
-      const gone = store.evictedAt[store.rowOfLayer[at]][token];
-      return `M${joined} ${at + 0.12}H${gone < 0 ? end : Math.max(gone, joined + 0.4)}v.76H${joined}z`;
-    };
+    const { heads } = store;
+    const thick = 0.76 / heads;
+    const bar = (at) => store.rowsOfLayer[at].map((row, head) => {
+      const gone = store.evictedAt[row][token];
+      return `M${joined} ${at + 0.12 + head * thick}H${gone < 0 ? end : Math.max(gone, joined + 0.4)}v${thick}H${joined}z`;
+    }).join("");
     const all = store.rowOfLayer.map((_, at) => at).filter((at) => at !== layer);
     lives.draw(end, store.layers, view.clock, [
       svg("path", { class: "lc-chart-bars", d: all.map(bar).join("") }),
@@ -89,6 +92,14 @@ export class TokenPanel {
     ]);
     set(lives.low, count(store.layers));
     lives.say(this.#dropsInWords(token));
+  }
+
+  /** How many of all heads hold it. */
+  #headsInWords(token) {
+    const { store, view } = this;
+    let held = 0;
+    for (let layer = 0; layer < store.layers; layer++) held += store.headsHolding(layer, token, view.clock);
+    return `${held} of ${store.layers * store.heads}`;
   }
 
   #dropsInWords(token) {

@@ -4,18 +4,21 @@
 // A column is a token of the text or, by cache slot, a place in the cache, where another token stands
 // in every layer. A cell is always told by token and layer, so it means the same in both.
 
-import { lowest } from "./moment.js";
+import { lowest } from "./arrays.js";
 
 const FEWEST = 8; // tokens in sight at the closest zoom
 const ROOM = 1.25; // how far the map reaches beyond a run that still grows
 
 export class View {
-  constructor(store) {
+  /** `extent` tells how many columns others span that are looked at together with this. */
+  constructor(store, extent = () => 0) {
     this.store = store;
+    this.extent = extent;
     this.listeners = new Set();
     this.mode = "state";
     this.axis = "text"; // or "slot"
     this.accumulated = false; // attention of all observed queries, not of the last one alone
+    this.chosenHead = 0; // whose slots are shown, where heads differ
     this.reset();
   }
 
@@ -102,8 +105,13 @@ export class View {
     return this.axis === "slot";
   }
 
-  /** Columns that the whole map spans: tokens, or places of the cache. */
+  /** Columns that the whole map spans, with those that it is compared with. */
   get total() {
+    return Math.max(this.own, this.extent());
+  }
+
+  /** Columns of its own run: tokens, or places of the cache. */
+  get own() {
     if (!this.slots) return this.tokens;
     return Math.max(FEWEST, Math.min(this.store.setup.effectiveBudget ?? Infinity, this.tokens));
   }
@@ -169,18 +177,28 @@ export class View {
     this.changed("mode");
   }
 
+  /** The head whose slots are shown; 0 where the heads of a layer are alike. */
+  get head() {
+    return Math.min(this.chosenHead, this.store.heads - 1);
+  }
+
+  nextHead() {
+    this.chosenHead = (this.head + 1) % this.store.heads;
+    this.changed("mode");
+  }
+
   /** The column in which a layer has the token; -1 when it has none. */
   columnOf(token, layer) {
     const { store } = this;
     if (!this.slots) return token;
-    return token < store.length ? store.moment.slot(store.rowOfLayer[layer], token, this.clock) : -1;
+    return token < store.length ? store.moment.slot(store.rowOf(layer, this.head), token, this.clock) : -1;
   }
 
   /** The token that a layer has in the column; -1 when there is none. */
   tokenIn(column, layer) {
     const { store } = this;
     if (!this.slots) return column >= 0 && column < store.length ? column : -1;
-    const row = store.rowOfLayer[layer];
+    const row = store.rowOf(layer, this.head);
     const { rows, lengths } = store.moment.entries(this.clock);
     return column >= 0 && column < lengths[row] ? rows[row][column] : -1;
   }
@@ -235,13 +253,13 @@ export class View {
   /** The column of a token, or where it would stand in a layer that does not hold it. */
   #nearest(token, layer) {
     if (!this.slots) return token;
-    const row = this.store.rowOfLayer[layer];
+    const row = this.store.rowOf(layer, this.head);
     const { rows, lengths } = this.store.moment.entries(this.clock);
     return lowest(rows[row], lengths[row], token);
   }
 
   #tokenAtSlot(slot, layer) {
-    const row = this.store.rowOfLayer[layer];
+    const row = this.store.rowOf(layer, this.head);
     const { rows, lengths } = this.store.moment.entries(this.clock);
     return rows[row][Math.max(0, Math.min(lengths[row] - 1, slot))];
   }

@@ -13,11 +13,12 @@ const BLOCK = 1200, BLOCK_MOST = 2400;
 const EMPTY = "The text will run here, every word shaded by how many layers still hold it.";
 
 export class Words {
-  constructor(root, store, view) {
-    Object.assign(this, { root, store, view });
+  /** `shadeOf(token, clock)` names the shade of a token; by default by the layers that hold it. */
+  constructor(root, store, view, { shadeOf = null, label = "The text, token by token" } = {}) {
+    Object.assign(this, { root, store, view, shadeOf });
     this.body = el("div", { className: "lc-words-body", tabIndex: 0 });
     this.body.setAttribute("role", "region");
-    this.body.setAttribute("aria-label", "The text, token by token");
+    this.body.setAttribute("aria-label", label);
     root.append(this.body);
     this.sight = new IntersectionObserver((entries) => this.#sighted(entries), {
       root: this.body,
@@ -153,6 +154,11 @@ export class Words {
     }
   }
 
+  #share(token, clock, layers) {
+    const holders = this.store.holders(token, clock);
+    return String(holders ? Math.max(1, Math.round((SHADES * holders) / layers)) : 0);
+  }
+
   #shade(stretch) {
     const { store, view } = this;
     const layers = store.layers || 1;
@@ -160,9 +166,7 @@ export class Words {
     const focused = view.focus?.token;
     stretch.spans.forEach((span, k) => {
       const token = stretch.first + k;
-      const holders = store.holders(token, clock);
-      const share = holders ? Math.max(1, Math.round((SHADES * holders) / layers)) : 0;
-      const shade = token >= seen ? "later" : String(share);
+      const shade = token >= seen ? "later" : this.shadeOf ? this.shadeOf(token, clock) : this.#share(token, clock, layers);
       if (span.dataset.h !== shade) span.dataset.h = shade;
       const marked = token === focused;
       if (span.classList.contains("lc-marked") !== marked) span.classList.toggle("lc-marked", marked);

@@ -7,7 +7,7 @@ import pickle
 import threading
 
 import pytest
-from tiny import tiny_model
+from stand_in import stand_in
 
 import app.runner as runner
 from app.runner import check, describe_problem, run_messages
@@ -15,32 +15,12 @@ from app.runs import Runs
 from lacache_core import models
 from lacache_core.errors import InvalidSettingError, ModelUnavailableError
 from lacache_core.manifest import Manifest
-from lacache_core.models import LoadedModel
 from lacache_core.trace import Trace
-
-
-class Tokenizer:
-    """One token a word."""
-
-    chat_template = None
-
-    def __call__(self, text, **_):
-        return {"input_ids": [sum(map(ord, word)) % 128 for word in text.split()]}
-
-    def batch_decode(self, ids, **_):
-        return [f"{i[0]} " for i in ids]
-
-    def decode(self, ids, **_):
-        return "".join(f"{i} " for i in ids)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """The embedded model's name, on a random model of 30 thin layers."""
-    model = tiny_model(num_hidden_layers=30, hidden_size=24, head_dim=8, intermediate_size=16)
-    loaded = LoadedModel("smollm2-135m", model, Tokenizer(), "test")
-    monkeypatch.setattr(models, "_loaded", {("smollm2-135m", "None", "cpu"): loaded})
-    return loaded
+    return stand_in(monkeypatch)
 
 
 TEXT = "one two three four five six seven eight nine ten " * 12

@@ -7,7 +7,13 @@ from urllib.parse import parse_qsl
 import pytest
 
 from app.samples import samples
-from app.session import MOST_TEXT_IN_LINK, from_query, to_query
+from app.session import (
+    MOST_TEXT_IN_LINK,
+    from_query,
+    pair_from_query,
+    pair_to_query,
+    to_query,
+)
 from lacache_core.errors import InvalidSettingError
 
 CHANGED = {
@@ -70,3 +76,42 @@ def test_a_wrong_link_names_the_field(query, field):
 
 def test_what_is_no_setting_is_ignored():
     assert from_query({"__theme": "dark", "fbclid": "1"}) == {}
+
+
+# Two runs that are compared
+
+
+def pair(**changes):
+    values = {"": {"mode": "read"}, "a": {"policy": "streaming_llm"}, "b": {"policy": "lacache"}}
+    return {side: {**own, **changes.get(side or "shared", {})} for side, own in values.items()}
+
+
+def test_a_pair_there_and_back():
+    changed = pair(
+        shared={"mode": "generate", "seed": 3, "observe": False},
+        a={"policy": "lacache", "span": 9, "overlap": 7},  # the default of a single run
+        b={"policy": "snapkv", "budget": 100, "kernel": 7},
+    )
+    query = dict(parse_qsl(pair_to_query(changed)))
+    assert pair_from_query(query) == changed
+    assert query["a_policy"] == "lacache" and "policy" not in query
+
+
+def test_a_pair_as_the_page_opens_it_needs_no_link():
+    assert pair_to_query(pair()) == ""
+    assert pair_from_query({"budget": "99", "utm": "x"}) == {"": {}, "a": {}, "b": {}}
+
+
+def test_the_text_of_a_pair_travels_once_and_only_when_asked_for():
+    values = pair(shared={"prompt": "a secret"})
+    assert "secret" not in pair_to_query(values)
+    query = dict(parse_qsl(pair_to_query(values, with_text=True)))
+    assert list(query) == ["prompt"] and pair_from_query(query)[""] == {"prompt": "a secret"}
+
+
+@pytest.mark.parametrize("query", [{"a_budget": "1"}, {"b_policy": "best"}, {"seed": "many"}])
+def test_a_wrong_link_to_a_pair_names_the_field(query):
+    [name] = query
+    with pytest.raises(InvalidSettingError) as caught:
+        pair_from_query(query)
+    assert caught.value.field == name.removeprefix("a_").removeprefix("b_")

@@ -8,7 +8,7 @@ from messages import messages
 
 from app.feed import as_text
 from lacache_core.ladder import LadderConfig
-from lacache_core.policies import Full, StreamingLLM
+from lacache_core.policies import H2O, TOVA, Full, SnapKV, StreamingLLM
 
 pytestmark = pytest.mark.browser
 
@@ -56,7 +56,9 @@ HELD_AT = """(steps) => {
 
 @pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.parametrize(
-    "policy", [LadderConfig(24, 3, 1, 2), StreamingLLM(24, 3), Full()], ids=lambda p: str(p)[:12]
+    "policy",
+    [LadderConfig(24, 3, 1, 2), StreamingLLM(24, 3), Full(), TOVA(24), H2O(24), SnapKV(24, 8)],
+    ids=lambda p: str(p)[:12],
 )
 def test_the_browser_knows_what_was_held_at_every_step(instrument, policy, batch):
     found, feed, engine = messages(policy, batch)

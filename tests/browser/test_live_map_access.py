@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from harness import LiveMap
-from synthetic_feed import RUNS, made
+from synthetic_feed import BY_HEAD, RUNS, made
 
 pytestmark = pytest.mark.browser
 
@@ -92,6 +92,12 @@ def test_every_key_does_what_the_help_says(live):
     live.settle(300)
     page.keyboard.press("Space")
     assert live.stats["clock"] > 20
+    _, by_head = made(run="by head", **BY_HEAD["h2o"])
+    live.receive(by_head)
+    page.keyboard.press("x")
+    assert page.evaluate("I.view.head") == 0
+    press("h", "H")
+    assert page.evaluate("I.view.head") == 1
     assert set(listed) <= done  # nothing is promised that was not tried
 
 

@@ -6,6 +6,7 @@ and configuration in milliseconds a step.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ class SyntheticRun:
         Tokens of the given text, and of what follows one at a time.
     chunk
         Tokens per step of the given text.
+    heads
+        Key-value heads of a layer, which policies that decide by attention may tell apart.
     steps_per_message
         How many steps the feed puts into one message.
     tokens
@@ -53,6 +56,7 @@ class SyntheticRun:
     new: int = 180
     chunk: int = 64
     layers: int = 30
+    heads: int = 3
     steps_per_message: int = 1
     tokens: list[str] | None = None
     observe: bool = True
@@ -71,9 +75,18 @@ class SyntheticRun:
             arriving = min(self.chunk, self.prompt - seen) if seen < self.prompt else 1
             joining = np.arange(seen, seen + arriving, dtype=np.int32)
             rows = np.concatenate([rows, np.tile(joining, (patterns, 1))], axis=1)
-            mass = _attention(rng, self.layers, rows.shape[1]) if self.observe else None
+            per_row = planner.row_of_layer.shape if planner.per_head else (self.layers,)
+            mass = _attention(rng, math.prod(per_row), rows.shape[1]).reshape(*per_row, -1)
             held = rows.shape[1] - arriving
-            plan = planner.plan(Arrival(held=held, arriving=arriving, seen=seen, cursor=cursor))
+            arrival = Arrival(
+                held=held,
+                arriving=arriving,
+                seen=seen,
+                cursor=cursor,
+                prompt=self.prompt,
+                mass=mass.reshape(self.layers, -1, rows.shape[1]),
+            )
+            plan = planner.plan(arrival)
             dropped = np.empty((patterns, 0), dtype=np.int32)
             if plan is not None:
                 dropped, rows, cursor = plan.dropped(rows), plan.apply(rows), plan.cursor
@@ -90,7 +103,7 @@ class SyntheticRun:
                 held=rows.shape[1],
                 dropped=dropped,
                 groups=() if plan is None else plan.groups,
-                mass=mass,
+                mass=mass if self.observe else None,
                 next_token=0 if seen >= self.prompt else None,
                 text=self.strings[seen] if self.prompt <= seen < total else "",
                 seconds=0.02,
@@ -137,7 +150,7 @@ class SyntheticRun:
 
     def _planner(self):
         settings = RunSettings.validate_values({"prompt": "synthetic", **self.settings})
-        return make_policy(settings.policy, **settings.model_dump()).bind(self.layers)
+        return make_policy(settings.policy, **settings.model_dump()).bind(self.layers, self.heads)
 
 
 def _attention(rng: np.random.Generator, layers: int, entries: int) -> np.ndarray:
@@ -160,6 +173,12 @@ RUNS = {
     "full": dict(prompt=100, new=20, settings={"policy": "full"}),
 }
 """Small runs of every kind."""
+
+BY_HEAD = {
+    "h2o": dict(prompt=90, new=120, chunk=40, settings={"policy": "h2o", "budget": 64}),
+    "snapkv": dict(prompt=150, new=60, settings={"policy": "snapkv", "budget": 80, "window": 16}),
+}
+"""Small runs in which the heads of a layer hold different tokens."""
 
 
 def made(**options):

@@ -1,0 +1,257 @@
+"""The Compare page: two runs of one text under two policies, on one clock."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app.components.controls import MAIN, control, fitting, policy_info, restored
+from app.components.live_map import asking, named
+from app.components.module import module_html
+from app.components.share import share
+from app.feed import Message, as_text
+from app.pair import forget_pair, pair_messages, stop_pair
+from app.preview import in_page_words
+from app.recorded import recorded_pair
+from app.runner import describe_problem
+from app.runs import RUNS
+from app.samples import samples
+from app.session import PAIR_DEFAULTS, SIDES, pair_from_query, pair_to_query
+from app.snapshot import kept_snapshot
+from lacache_core.errors import LaCacheError
+from lacache_core.policies import SETTINGS
+
+LOG = logging.getLogger(__name__)
+_UNCHECKED = False  # the schema checks, in words: see the Explore page
+_SHARED_MORE = ("temperature", "top_p", "seed", "chunk", "read_chunk", "chat", "observe")
+_SIDE_MORE = tuple(name for name in SETTINGS if name not in MAIN)
+_Inputs = dict[tuple[str, str], Any]
+"""Controls by side ("" for what the runs share) and name of the setting."""
+
+
+def compare(demo: gr.Blocks) -> None:
+    """Lay the page out inside ``demo`` and wire it."""
+    gr.HTML(
+        "<header class='lx-head'><h1>Compare two caches</h1><p>The same text, read or continued "
+        "under <b>two policies</b>, on one clock. See what one still holds and the other has "
+        "dropped, and where that costs it.</p></header>"
+    )
+    with gr.Row(elem_classes="lx-page"):
+        with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
+            gr.HTML("<h2 class='lx-title'>Your own pair</h2>")
+            inputs = _text_controls()
+            with gr.Row(elem_classes="lx-actions"):
+                run = gr.Button("Run both", variant="primary", elem_id="run")
+                stop = gr.Button("Stop", elem_id="stop")
+            said = gr.HTML(elem_classes="lx-said lx-progress", elem_id="run-said")
+            for side in SIDES:
+                inputs |= _side_controls(side)
+            with gr.Accordion("What both share", open=False):
+                shared = ("max_new_tokens", *_SHARED_MORE)
+                inputs |= {("", name): control(name) for name in shared}
+            link = _share(inputs)
+        with gr.Column(scale=1, min_width=320, elem_classes="lx-instrument"):
+            view = module_html(
+                "compare.js",
+                value=as_pair(recorded_messages()),
+                options=f"{{ onGap: {asking('snapshot')} }}",
+                functions=[named("snapshot", RUNS.snapshot)],
+                elem_id="comparison",
+            )
+
+    keys, components = list(inputs), list(inputs.values())
+
+    def start(request: gr.Request, *given: Any) -> Iterator[tuple[Any, str]]:
+        yield from _run_for_page(_values(keys, given), request.session_hash)
+
+    run.click(
+        start,
+        components,
+        [view, said],
+        show_progress="hidden",
+        concurrency_limit=4,
+        concurrency_id="runs",
+        preprocess=_UNCHECKED,
+        api_visibility="private",
+    )
+    run.click(None, None, None, js=_SHOW_MAP)
+    stop.click(_stop_session, None, None, queue=False, api_visibility="private")
+    demo.unload(_leave)
+    for side in SIDES:
+        _fit(inputs, side)
+
+    def restore(request: gr.Request) -> list[Any]:
+        return _restored(inputs, dict(request.query_params))
+
+    demo.load(restore, None, [*components, link], show_progress="hidden", api_visibility="private")
+
+
+def recorded_messages() -> list[Message]:
+    """The pair that the page opens with, as messages of the two sides; none when it is missing."""
+    return [
+        {
+            "pair": "recorded",
+            "side": side,
+            "message": kept_snapshot(trace, run=run, origin="recorded"),
+        }
+        for side, (run, trace) in zip(SIDES, recorded_pair(), strict=False)
+    ]
+
+
+def as_pair(messages: list[Message]) -> str:
+    """Messages as one value of the component."""
+    return as_text({"messages": messages})
+
+
+def _text_controls() -> _Inputs:
+    found = samples()
+    pick = gr.Dropdown(
+        [s.name for s in found], value=found[1].name, label="Sample text", elem_id="sample"
+    )
+    prompt = control(
+        "prompt",
+        value=found[1].text,
+        info=None,
+        lines=5,
+        max_lines=5,
+        placeholder="Paste a long text, or pick a sample",
+    )
+    texts = {s.name: s.text for s in found}
+    pick.input(lambda name: texts.get(name, ""), pick, prompt, api_visibility="private")
+    ways = [("Only read it", "read"), ("Continue it", "generate")]
+    mode = control(
+        "mode", choices=ways, value=PAIR_DEFAULTS[""]["mode"], label="What to do", info=None
+    )
+    return {("", "prompt"): prompt, ("", "mode"): mode}
+
+
+def _side_controls(side: str) -> _Inputs:
+    """The settings that a run has for itself."""
+    prefix = f"{side}_"
+    policy = PAIR_DEFAULTS[side]["policy"]
+    shown = {name: update["visible"] for name, update in fitting({"policy": policy}).items()}
+    with gr.Group(elem_classes=f"lx-side lx-side-{side}"):
+        gr.HTML(f"<h3 class='lx-side-name'><i>{side.upper()}</i></h3>")
+        inputs = {"policy": control("policy", prefix, value=policy, info=policy_info(policy))}
+        inputs |= {name: control(name, prefix, visible=shown[name]) for name in MAIN}
+        with gr.Accordion("More settings", open=False):
+            inputs |= {name: control(name, prefix, visible=shown[name]) for name in _SIDE_MORE}
+    return {(side, name): component for name, component in inputs.items()}
+
+
+def _fit(inputs: _Inputs, side: str) -> None:
+    """Show only the settings that the side's policy has, and say what it keeps."""
+    names = ("policy", "span")
+
+    def fit(*given: Any) -> list[Any]:
+        values = dict(zip(names, given, strict=True))
+        about = gr.update(info=policy_info(values["policy"]))
+        return [about, *fitting(values).values()]
+
+    gr.on(
+        [inputs[side, name].change for name in names],
+        fit,
+        [inputs[side, name] for name in names],
+        [inputs[side, name] for name in ("policy", *SETTINGS)],
+        show_progress="hidden",
+        trigger_mode="always_last",
+        queue=False,
+        preprocess=_UNCHECKED,
+        api_visibility="private",
+    )
+
+
+def _values(keys: list[tuple[str, str]], given: Any) -> dict[str, dict[str, Any]]:
+    """What was given, by side."""
+    values: dict[str, dict[str, Any]] = {"": {}, **{side: {} for side in SIDES}}
+    for (side, name), value in zip(keys, given, strict=True):
+        values[side][name] = value
+    return values
+
+
+_SHOW_MAP = """() => setTimeout(() => {
+  const map = document.getElementById('comparison');
+  if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
+}, 100)"""
+
+
+def _share(inputs: _Inputs) -> gr.HTML:
+    """A link that restores both settings; returns where it says what became of it."""
+    keys, components = list(inputs), list(inputs.values())
+
+    def make(values: list[Any], text_too: bool) -> str:
+        return pair_to_query(_values(keys, values), with_text=text_too)
+
+    return share(components, make)
+
+
+def _restored(inputs: _Inputs, query: dict[str, str]) -> list[Any]:
+    """Updates of the controls from a link, and what to say of it."""
+    try:
+        found = pair_from_query(query)
+    except LaCacheError as error:
+        return [gr.skip()] * len(inputs) + [html.escape(f"The link was not understood: {error}")]
+    flat = {(side, name): value for side, named in found.items() for name, value in named.items()}
+    said = "Settings taken from the link." if flat else gr.skip()
+    return [*restored(inputs, flat), said]
+
+
+def _run_for_page(
+    values: dict[str, dict[str, Any]], session: str | None
+) -> Iterator[tuple[Any, str]]:
+    """Messages of both runs, and how they go in words; nothing that goes wrong is lost."""
+    progress = _Progress()
+    try:
+        for message in pair_messages(values, session):
+            yield as_pair([message]), progress.told(message)
+    except LaCacheError as error:
+        yield gr.skip(), _bad(in_page_words(error))
+    except Exception as error:  # the user gets one sentence, the log the rest
+        LOG.exception("a pair failed")
+        yield gr.skip(), _bad(describe_problem(error))
+
+
+class _Progress:
+    """How far two runs are, in words."""
+
+    def __init__(self) -> None:
+        self._said = dict.fromkeys(SIDES, "waits")
+        self._most: dict[str, int] = {}
+        self._over: dict[str, str] = {}
+
+    def told(self, item: Message) -> str:
+        """Take in a message; what to say after it."""
+        side, message = item["side"], item["message"]
+        state = message["state"]
+        if "setup" in message:
+            self._most[side] = message["setup"]["expected"]
+        if state["name"] in ("done", "stopped", "failed"):
+            self._over[side] = state["name"]
+            if state["name"] == "failed":
+                return _bad(state["message"])
+        if message["kind"] == "notice":
+            self._said[side] = state["message"]
+            return html.escape(state["message"])
+        seen = message["figures"]["seen"]
+        self._said[side] = f"{seen:,} of {self._most[side]:,} tokens"
+        if len(self._over) == len(SIDES):
+            stopped = "stopped" in self._over.values()
+            return "Stopped. What is there can still be looked at." if stopped else "Both are done."
+        told = (f"{side.upper()}: {said}" for side, said in self._said.items())
+        return html.escape("Running. " + ", ".join(told))
+
+
+def _bad(text: str) -> str:
+    return f"<span class='lx-bad' role='alert'>{html.escape(text)}</span>"
+
+
+def _stop_session(request: gr.Request) -> None:
+    stop_pair(request.session_hash)
+
+
+def _leave(request: gr.Request) -> None:
+    forget_pair(request.session_hash)
