@@ -125,9 +125,9 @@ def test_the_unforeseen_is_one_line_too(run, model, text, monkeypatch, error, wo
 
 
 def test_a_reader_that_had_enough_is_no_error():
-    command = (
-        f"{sys.executable} -m lacache_core retained --layers 30 --tokens 9000 --json | head -c 9"
-    )
+    # More than a pipe takes in before somebody reads on.
+    much = "--layers 30 --tokens 9000 --budget 2000"
+    command = f"{sys.executable} -m lacache_core retained {much} --json | head -c 9"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == '{"retaine'
     assert done.stderr == ""
