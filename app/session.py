@@ -7,7 +7,7 @@ are compared share a text; what each has of its own bears the prefix of its side
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from lacache_core.settings import RunSettings, allowed
 
 MOST_TEXT_IN_LINK = 4000
 _SAMPLE = "sample"
+LINK_PROBLEM = "Left out of the link: {}"
 
 SIDES = ("a", "b")
 """Two runs that are compared."""
@@ -99,6 +100,26 @@ def pair_from_query(query: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     for side in SIDES:
         RunSettings.validate_values({**found[""], **found[side]})
     return found
+
+
+def understood(
+    query: Mapping[str, str], read: Callable[[Mapping[str, str]], dict[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """What can be read of a query, and what is wrong with the rest of it, one sentence each.
+
+    ``read`` is ``from_query`` or ``pair_from_query``.
+    """
+    good, wrong = dict(query), []
+    for name, text in query.items():
+        try:
+            read({name: text})
+        except InvalidSettingError as error:
+            wrong.append(str(error))
+            del good[name]
+    try:
+        return read(good), wrong
+    except InvalidSettingError as error:  # values that do not go together
+        return read({}), [*wrong, str(error)]
 
 
 def _differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:

@@ -33,7 +33,10 @@ _NEEDLE = (
     ("Tokens", "of the whole prompt"),
     ("Depth", "0 %: at the beginning; 100 %: right before the question"),
     ("Right", "answers that contain the key"),
-    ("Layers holding it", "share of layers that still held the needle when the question came"),
+    (
+        "Needle still held",
+        "share of the needle, over layers and tokens, when the question came",
+    ),
     ("Held", "entries per layer when the question had been read"),
 )
 

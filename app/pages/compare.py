@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.components.actions import actions, problem_text
 from app.components.controls import MAIN, control, fitting, policy_info, restored
 from app.components.live_map import asking, named
 from app.components.module import module_html
@@ -20,7 +21,14 @@ from app.recorded import recorded_pair
 from app.runner import describe_problem
 from app.runs import RUNS
 from app.samples import samples
-from app.session import PAIR_DEFAULTS, SIDES, pair_from_query, pair_to_query
+from app.session import (
+    LINK_PROBLEM,
+    PAIR_DEFAULTS,
+    SIDES,
+    pair_from_query,
+    pair_to_query,
+    understood,
+)
 from app.snapshot import kept_snapshot
 from lacache_core.errors import LaCacheError
 from lacache_core.policies import SETTINGS
@@ -42,11 +50,9 @@ def compare(demo: gr.Blocks) -> None:
     )
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
-            gr.HTML("<h2 class='lx-title'>Your own pair</h2>")
+            gr.HTML("<h2 class='lx-title' id='own-pair'>Your own pair</h2>")
             inputs = _text_controls()
-            with gr.Row(elem_classes="lx-actions"):
-                run = gr.Button("Run both", variant="primary", elem_id="run")
-                stop = gr.Button("Stop", elem_id="stop")
+            run, stop, problem = actions("Run both", "own-pair")
             said = gr.HTML(elem_classes="lx-said lx-progress", elem_id="run-said")
             for side in SIDES:
                 inputs |= _side_controls(side)
@@ -75,6 +81,7 @@ def compare(demo: gr.Blocks) -> None:
         show_progress="hidden",
         concurrency_limit=4,
         concurrency_id="runs",
+        trigger_mode="multiple",  # another pair takes the place of the one that goes on
         preprocess=_UNCHECKED,
         api_visibility="private",
     )
@@ -87,7 +94,8 @@ def compare(demo: gr.Blocks) -> None:
     def restore(request: gr.Request) -> list[Any]:
         return _restored(inputs, dict(request.query_params))
 
-    demo.load(restore, None, [*components, link], show_progress="hidden", api_visibility="private")
+    where = [*components, link, problem]
+    demo.load(restore, None, where, show_progress="hidden", api_visibility="private")
 
 
 def recorded_messages() -> list[Message]:
@@ -191,13 +199,11 @@ def _share(inputs: _Inputs) -> gr.HTML:
 
 def _restored(inputs: _Inputs, query: dict[str, str]) -> list[Any]:
     """Updates of the controls from a link, and what to say of it."""
-    try:
-        found = pair_from_query(query)
-    except LaCacheError as error:
-        return [gr.skip()] * len(inputs) + [html.escape(f"The link was not understood: {error}")]
+    found, wrong = understood(query, pair_from_query)
     flat = {(side, name): value for side, named in found.items() for name, value in named.items()}
     said = "Settings taken from the link." if flat else gr.skip()
-    return [*restored(inputs, flat), said]
+    problem = problem_text(*map(LINK_PROBLEM.format, wrong)) if wrong else gr.skip()
+    return [*restored(inputs, flat), said, problem]
 
 
 def _run_for_page(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
+from app.components.actions import actions, problem_text
 from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
@@ -18,7 +18,7 @@ from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_messa
 from app.runner import describe_problem, run_messages
 from app.runs import RUNS
 from app.samples import samples
-from app.session import from_query, to_query
+from app.session import LINK_PROBLEM, from_query, to_query, understood
 from lacache_core.errors import LaCacheError
 from lacache_core.policies import SETTINGS
 
@@ -46,7 +46,7 @@ def explore(demo: gr.Blocks) -> None:
             inputs = _text_controls()
             inputs["policy"] = control("policy", info=policy_info(FIELDS["policy"].default))
             inputs["budget"] = control("budget")
-            run, stop, problem = _actions()
+            run, stop, problem = actions("Run", "own-run")
             with gr.Group(elem_classes="lx-preview"):
                 gr.HTML("<h3 class='lx-subtitle'>What these settings would keep</h3>")
                 preview = module_html("preview.js", value=as_text(_first_preview()))
@@ -81,6 +81,7 @@ def explore(demo: gr.Blocks) -> None:
         show_progress="hidden",
         concurrency_limit=4,
         concurrency_id="runs",
+        trigger_mode="multiple",  # another run takes the place of the one that goes on
         preprocess=_UNCHECKED,
         api_visibility="private",
     )
@@ -106,18 +107,8 @@ def explore(demo: gr.Blocks) -> None:
     def restore(request: gr.Request) -> list[Any]:
         return _restored(inputs, dict(request.query_params))
 
-    demo.load(restore, None, [*components, link], show_progress="hidden", api_visibility="private")
-
-
-def _actions() -> tuple[gr.Button, gr.Button, gr.HTML]:
-    """Run, Stop, and where it says why nothing ran; on phones a bar that is always in reach."""
-    with gr.Column(elem_classes="lx-start"):
-        problem = gr.HTML(elem_id="run-problem", elem_classes="lx-problem", padding=False)
-        with gr.Row(elem_classes="lx-actions"):
-            gr.HTML("<a href='#own-run'>Settings</a>", elem_classes="lx-jump", padding=False)
-            run = gr.Button("Run", variant="primary", elem_id="run")
-            stop = gr.Button("Stop", elem_id="stop")
-    return run, stop, problem
+    where = [*components, link, problem]
+    demo.load(restore, None, where, show_progress="hidden", api_visibility="private")
 
 
 def _problem_of(message: Message) -> str:
@@ -125,7 +116,7 @@ def _problem_of(message: Message) -> str:
     state = message["state"]
     if state["name"] != "failed":
         return ""
-    return f"<p role='alert'>{html.escape(state['message'])}</p>"
+    return problem_text(state["message"])
 
 
 def _text_controls() -> dict[str, Any]:
@@ -168,12 +159,10 @@ def _share(inputs: dict[str, Any]) -> gr.HTML:
 
 def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:
     """Updates of the controls from a link, and what to say of it."""
-    try:
-        found = from_query(query)
-    except LaCacheError as error:
-        return [gr.skip()] * len(inputs) + [html.escape(f"The link was not understood: {error}")]
+    found, wrong = understood(query, from_query)
     said = "Settings taken from the link." if found else gr.skip()
-    return [*restored(inputs, found), said]
+    problem = problem_text(*map(LINK_PROBLEM.format, wrong)) if wrong else gr.skip()
+    return [*restored(inputs, found), said, problem]
 
 
 def _run_for_page(values: dict[str, Any], session: str | None) -> Iterator[Message]:

@@ -21,7 +21,7 @@ export class CellPanel {
       return el("li", {}, verdict,
         el("span", { className: "lx-answer" }, "hidden: ", el("b", { textContent: answer.key }),
           ", answered: ", el("q", { textContent: answer.answer.trim() || " " }),
-          ` (the needle was in ${answer.layers} of the layers)`),
+          ` (over all layers, ${answer.layers} of the needle was still held)`),
         answer.record ? go : el("span", { className: "lx-note", textContent: "this run was not kept" }));
     });
     this.root.replaceChildren(

@@ -81,7 +81,7 @@ class MeasurementView {
     modes.setAttribute("aria-label", "What the heatmaps show");
     this.other = false;
     const faces = [["Answers right", "Share of answers with the key in them", false],
-      ["Layers holding it", "Share of layers that still held the needle when the question came", true]];
+      ["Needle still held", "Of the needle’s tokens in all layers, the share that was held when the question came", true]];
     const buttons = faces.map(([label, hint, other]) => button(label, hint, () => {
       this.other = other;
       update();

@@ -17,14 +17,17 @@ export class Pair {
   /** Once a message changed one of the runs. `matched`: they belong together. */
   refresh(matched = this.matched) {
     const { a, b } = this;
-    const key = `${a.run}/${b.run}/${a.steps}/${b.steps}/${matched}`;
+    // While both go on, one is ahead of the other by a step: the clock waits for the later one.
+    const reached = a.running && b.running ? Math.min(a.length, b.length) : Infinity;
+    const key = `${a.run}/${b.run}/${a.steps}/${b.steps}/${matched}/${reached}`;
     this.matched = matched;
     if (this.key === key) return;
     this.key = key;
-    this.timeline = merged(a, b);
+    this.timeline = merged(a, b).filter((tokens) => tokens <= reached);
     this.compactions = new EventTable();
     SIDES.flatMap((side) => Array.from(this[side].compactions, ({ step, restart }) =>
-      [this.timelineAt(this[side].seen(step)), restart])).sort((x, y) => x[0] - y[0])
+      [this[side].seen(step), restart])).filter(([tokens]) => tokens <= reached)
+      .map(([tokens, restart]) => [this.timelineAt(tokens), restart]).sort((x, y) => x[0] - y[0])
       .forEach(([at, restart]) => this.compactions.push(at, this.seen(at), 0, 0, 0, 0, restart));
     const rows = new Map(); // layers in which both runs follow the same rows look alike
     this.rowOfLayer = Array.from({ length: this.layers }, (_, layer) => {

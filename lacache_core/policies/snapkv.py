@@ -53,7 +53,7 @@ class SnapKV:
 
     name: ClassVar[str] = "snapkv"
     label: ClassVar[str] = "SnapKV"
-    about: ClassVar[str] = "The tokens of the prompt that its end looks at, and all that follows."
+    about: ClassVar[str] = "The tokens of the prompt that its end looks at, and the newest."
 
     def __post_init__(self) -> None:
         for field in ("budget", "window", "kernel"):

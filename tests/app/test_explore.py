@@ -88,7 +88,7 @@ def controls():
 
 def test_a_link_sets_the_controls_it_names_and_no_others():
     query = {"span": "8", "policy": "full", "utm": "x"}
-    *updates, said = explore._restored(controls(), query)
+    *updates, said, _ = explore._restored(controls(), query)
     assert [u.get("value") for u in updates] == [None, 8, "full", None]
     assert said == "Settings taken from the link."
 
@@ -103,9 +103,19 @@ def test_a_link_may_go_further_than_a_slider(budget, low, high):
     "query, said", [({"span": "<b>many</b>"}, "span = "), ({"policy": "h3o"}, "policy = ")]
 )
 def test_a_damaged_link_changes_nothing_and_says_why(query, said):
-    *updates, told = explore._restored(controls(), query)
+    *updates, _, told = explore._restored(controls(), query)
     assert not any("value" in update for update in updates)
     assert said in told and "<b>" not in told
+
+
+def test_what_is_right_in_a_damaged_link_is_kept():
+    inputs = controls()
+    query = {"prompt": "hello there", "budget": "abc", "span": "9"}
+    *updates, told, problem = explore._restored(inputs, query)
+    named = dict(zip(inputs, updates, strict=True))
+    given = {name: update["value"] for name, update in named.items() if "value" in update}
+    assert given == {n: v for n, v in {"prompt": "hello there", "span": 9}.items() if n in inputs}
+    assert "budget = 'abc'" in problem.replace("&#x27;", "'") and "taken from the link" in told
 
 
 def test_a_number_that_is_being_typed_is_no_error():

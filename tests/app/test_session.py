@@ -13,6 +13,7 @@ from app.session import (
     pair_from_query,
     pair_to_query,
     to_query,
+    understood,
 )
 from lacache_core.errors import InvalidSettingError
 
@@ -72,6 +73,15 @@ def test_a_wrong_link_names_the_field(query, field):
     with pytest.raises(InvalidSettingError) as caught:
         from_query(query)
     assert caught.value.field == field
+
+
+def test_of_a_wrong_link_the_rest_is_understood():
+    found, wrong = understood({"budget": "many", "span": "9", "policy": "best"}, from_query)
+    assert found == {"span": 9}
+    assert [sentence.split(" = ")[0] for sentence in wrong] == ["budget", "policy"]
+    pair, wrong = understood({"a_policy": "nope", "b_budget": "64"}, pair_from_query)
+    assert pair["b"] == {"budget": 64} and pair["a"] == {} and len(wrong) == 1
+    assert understood({}, from_query) == ({}, [])
 
 
 def test_what_is_no_setting_is_ignored():

@@ -330,7 +330,7 @@ def test_a_cell_opens_its_run_on_the_map(asked):
 
 def test_the_other_measure_and_the_keyboard_lead_to_cells(asked):
     page = asked
-    page.get_by_role("button", name="Layers holding it").click()
+    page.get_by_role("button", name="Needle still held").click()
     page.wait_for_function(
         """() => {
           const heat = document.querySelector('#measured-needle .lx-plot').data[0];
