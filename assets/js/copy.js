@@ -16,7 +16,7 @@ export function snapshotOf(store) {
     setup: store.setup,
     steps: store.steps,
     tokens: store.tokens.slice(),
-    ids: store.ids.slice(),
+    ids: Array.from(store.ids.subarray(0, tokens)),
     joinedAt: store.joinedAt.slice(0, tokens),
     evictedAt: evicted,
     nll: store.nll.slice(0, tokens),

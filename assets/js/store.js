@@ -43,7 +43,8 @@ export class RunStore {
     this.steps = 0;
     this.length = 0; // tokens
     this.tokens = [];
-    this.ids = [];
+    this.ids = new Int32Array(0);
+    this.words = new Map(); // each different token text once, however often it comes
     this.joinedAt = new Int32Array(0);
     this.evictedAt = []; // per row
     // Per layer, when its last row dropped a token. Where a layer has one row these are the rows
@@ -110,7 +111,7 @@ export class RunStore {
     this.setup = message.setup;
     this.steps = message.steps;
     this.tokens = message.tokens.slice();
-    this.ids = message.ids.slice();
+    this.ids = Int32Array.from(message.ids);
     this.length = this.tokens.length;
     this.joinedAt = decode(message.joinedAt, Int32Array);
     this.nll = decode(message.nll, Float32Array);
@@ -142,6 +143,7 @@ export class RunStore {
     const after = before + t.length;
     this.joinedAt = grown(this.joinedAt, after, 0);
     this.nll = grown(this.nll, after, NaN);
+    this.ids = grown(this.ids, after, 0);
     this.seenAt = grown(this.seenAt, n + 1, 0);
     this.holdersNow = grown(this.holdersNow, after, 0);
     for (let p = 0; p < this.evictedAt.length; p++) {
@@ -149,8 +151,8 @@ export class RunStore {
     }
     this.last?.reserve(after);
     for (let k = 0; k < t.length; k++) {
-      this.tokens.push(t[k]);
-      this.ids.push(i[k]);
+      this.tokens.push(this.#word(t[k]));
+      this.ids[before + k] = i[k];
       this.joinedAt[before + k] = n;
       this.nll[before + k] = l[k] === null ? NaN : l[k];
       this.holdersNow[before + k] = this.layers;
@@ -168,6 +170,12 @@ export class RunStore {
     });
     for (const [arrived, ...rest] of g) this.compactions.push(n, before + arrived, ...rest);
     this.steps = n + 1;
+  }
+
+  #word(text) {
+    const known = this.words.get(text);
+    if (known === undefined) this.words.set(text, text);
+    return known ?? text;
   }
 
   #common(message) {
