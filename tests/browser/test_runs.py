@@ -256,9 +256,10 @@ def test_a_copy_of_a_run_is_the_run(visit):
     equal = page.evaluate(
         f"""async () => {{
           const s = {ROOT}.store;
-          const facts = () => JSON.stringify([s.length, s.steps, s.tokens, [...s.ids.slice(0, s.length)], s.rowOfLayer,
-            [...s.joinedAt.slice(0, s.length)], s.evictedAt.map((r) => [...r.slice(0, s.length)]),
-            [...s.holdersNow.slice(0, s.length)], s.compactions, s.figures, s.setup, s.text,
+          const facts = () => JSON.stringify([s.length, s.steps, s.tokens, s.rowOfLayer,
+            [...s.ids.slice(0, s.length)], [...s.joinedAt.slice(0, s.length)],
+            s.evictedAt.map((r) => [...r.slice(0, s.length)]),
+            [...s.holdersNow.slice(0, s.length)], [...s.compactions], s.figures, s.setup, s.text,
             s.frames.list.map((f) => [f.step, f.length, [...f.values.slice(0, 9)]])]);
           const before = facts();
           const kept = {ROOT}.runs.known.get(s.run);
