@@ -202,6 +202,10 @@ def test_a_variant_is_built_with_the_controls_of_its_policy(evaluate):
         "button", name="Build a variant"
     ).click()
     number(page, "perplexity-own-span", 8)
+    # What the span allows comes from the server, and moves the slider's end.
+    page.wait_for_function(
+        "() => document.querySelector('#perplexity-own-overlap input[type=range]').max === '7'"
+    )
     number(page, "perplexity-own-overlap", 4)
     assert page.locator("#perplexity-own-window").is_hidden()  # SnapKV's
     page.wait_for_timeout(500)
