@@ -4,7 +4,8 @@ Every contender is filled to the same length; then each takes one step after ano
 turn, so that whatever disturbs the machine disturbs all alike. Ratios are of medians, over as many
 steps as a whole pass of the ladder takes, since what a compaction costs depends on where it is.
 
-    python -m benchmarks decode [--budget 256 --budget 1024] [--batch 1] [--steps N] [--out FILE]
+    python -m benchmarks decode [--budget 256 --budget 1024] [--batch 1] [--steps N] [--only NAME]
+        [--out FILE]
 """
 
 from __future__ import annotations
@@ -109,14 +110,11 @@ def static(model: Any, length: int, ids: Any) -> Contender:
 
 
 def filled(
-    name: str, model: Any, policy: Any, length: int, ids: Any, kind: type[Contender] = Contender
+    name: str, model: Any, cache: Any, length: int, ids: Any, kind: type[Contender] = Contender
 ) -> Contender:
     """This library's cache, past its budget."""
     import torch
 
-    from lacache_core.cache import LadderCache
-
-    cache = LadderCache(model, policy, positions="index")
     for first in range(0, 2 * length, CHUNK):
         part = ids[:, first : first + CHUNK]
         where = torch.arange(part.shape[1], device=ids.device)[None] + cache.next_position
@@ -137,22 +135,33 @@ def naive(model: Any, policy: Any, length: int, ids: Any) -> Contender:
     return Contender("naive", model, cache, cache.compact)
 
 
-def contenders(model: Any, budget: int, ids: Any) -> list[Contender]:
+FLOOR, OURS, OBSERVED, NAIVE = "plain-n", "ours 15/0", "ours 15/0, observed", "naive"
+
+
+def contenders(model: Any, budget: int, ids: Any, only: list[str]) -> list[Contender]:
+    """Those that are asked for, and the floor."""
+    from lacache_core.cache import LadderCache
     from lacache_core.policies import make_policy
 
     ladder = make_policy("lacache", budget=budget, **SHAPE)
     slack = make_policy("lacache", budget=budget, **SHAPE, slack=min(32, budget // 8))
     window = make_policy("streaming_llm", budget=budget)
-    return [
-        frozen(model, budget, ids),
-        static(model, budget, ids),
-        growing(model, budget, ids),
-        filled("streaming_llm", model, window, budget, ids),
-        filled("ours 15/0", model, ladder, budget, ids),
-        filled("ours 15/0, slack", model, slack, budget, ids),
-        filled("ours 15/0, observed", model, ladder, budget, ids, Observed),
-        naive(model, ladder, budget, ids),
-    ]
+
+    def ours(name: str, policy: Any, kind: type[Contender] = Contender) -> Contender:
+        cache = LadderCache(model, policy, positions="index")
+        return filled(name, model, cache, budget, ids, kind)
+
+    made: dict[str, Callable[[], Contender]] = {
+        FLOOR: lambda: frozen(model, budget, ids),
+        "static-n": lambda: static(model, budget, ids),
+        "full": lambda: growing(model, budget, ids),
+        "streaming_llm": lambda: ours("streaming_llm", window),
+        OURS: lambda: ours(OURS, ladder),
+        f"{OURS}, slack": lambda: ours(f"{OURS}, slack", slack),
+        OBSERVED: lambda: ours(OBSERVED, ladder, Observed),
+        NAIVE: lambda: naive(model, ladder, budget, ids),
+    }
+    return [make() for name, make in made.items() if name == FLOOR or not only or name in only]
 
 
 def spread(took: list[float]) -> str:
@@ -170,7 +179,7 @@ def parts_of(contender: Contender, tokens: Any, steps: int) -> dict[str, float]:
     return {part: 1e3 * seconds / steps for part, seconds in watch.seconds.items()}
 
 
-def measure(model: Any, budget: int, batch: int, steps: int) -> list[Row]:
+def measure(model: Any, budget: int, batch: int, steps: int, only: list[str]) -> list[Row]:
     import torch
 
     from lacache_core.attention import observable
@@ -179,29 +188,29 @@ def measure(model: Any, budget: int, batch: int, steps: int) -> list[Row]:
     ids = torch.arange(1000, 1000 + 2 * budget + CHUNK).repeat(batch, 1) % model.config.vocab_size
     ids = ids.to(model.device)
     with torch.inference_mode(), observable(model):
-        field = contenders(model, budget, ids)
+        field = contenders(model, budget, ids, only)
         for n in range(steps):
             for contender in field:
                 contender.step(ids[:, n % budget :][:, :1])
-        by_name = {c.name: c for c in field}
-        floor = median(by_name["plain-n"].took)
+        took = {c.name: median(c.took) for c in field}
+        where = f"budget {budget:,}, batch {batch}"
         for c in field:
-            bar = {"ours 15/0": 1.05, "ours 15/0, slack": 1.02}.get(c.name) if batch == 1 else None
-            what = f"budget {budget:,}, batch {batch}: {c.name} / plain-n"
-            rows.append(Row(what, median(c.took) / floor, "x", bar, more=spread(c.took)))
-        ours = median(by_name["ours 15/0"].took)
-        watched = median(by_name["ours 15/0, observed"].took) / ours
-        bar = 1.1 if batch == 1 else None
-        rows.append(Row(f"budget {budget:,}, batch {batch}: observed / not", watched, "x", bar))
-        bar = {1024: 0.7, 4096: 0.3}.get(budget) if batch == 1 else None
-        share = ours / median(by_name["naive"].took)
-        rows.append(Row(f"budget {budget:,}, batch {batch}: ours 15/0 / naive", share, "x", bar))
-        parts = parts_of(by_name["ours 15/0"], ids[:, :1], min(steps, 64))
-        whole = sum(parts.values())
-        for part, took in parts.items():
-            bar = 1.0 if part == "planning" else None
-            what = f"budget {budget:,}, batch {batch}: {part}, of ours 15/0"
-            rows.append(Row(what, 100 * took / whole, "%", bar, more=f"{took:.2f} ms a step"))
+            bar = {OURS: 1.05, f"{OURS}, slack": 1.02}.get(c.name) if batch == 1 else None
+            what = f"{where}: {c.name} / {FLOOR}"
+            rows.append(Row(what, took[c.name] / took[FLOOR], "x", bar, more=spread(c.took)))
+        if {OURS, OBSERVED} <= took.keys():
+            bar = 1.1 if batch == 1 else None
+            rows.append(Row(f"{where}: observed / not", took[OBSERVED] / took[OURS], "x", bar))
+        if {OURS, NAIVE} <= took.keys():
+            bar = {1024: 0.7, 4096: 0.3}.get(budget) if batch == 1 else None
+            rows.append(Row(f"{where}: {OURS} / {NAIVE}", took[OURS] / took[NAIVE], "x", bar))
+        for contender in (c for c in field if c.name == OURS):
+            parts = parts_of(contender, ids[:, :1], min(steps, 64))
+            for part, ms in parts.items():
+                share = 100 * ms / sum(parts.values())
+                bar = 1.0 if part == "planning" else None
+                what = f"{where}: {part}, of {OURS}"
+                rows.append(Row(what, share, "%", bar, more=f"{ms:.2f} ms a step"))
     return rows
 
 
@@ -211,6 +220,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--budget", type=int, action="append", help="default 256 and 1024")
     parser.add_argument("--batch", type=int, action="append", help="default 1")
     parser.add_argument("--steps", type=int, help="steps of each; default: a pass of the ladder")
+    parser.add_argument("--only", action="append", default=[], help="a contender; default: all")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON to this file")
     options = parser.parse_args(arguments)
 
@@ -222,7 +232,7 @@ def main(arguments: list[str]) -> int:
     for budget in options.budget or [256, 1024]:
         for batch in options.batch or [1]:
             steps = options.steps or min(600, budget // 2)
-            for row in measure(loaded.model, budget, batch, steps):
+            for row in measure(loaded.model, budget, batch, steps, options.only):
                 rows.append(row)
                 print(row, flush=True)
             gc.collect()

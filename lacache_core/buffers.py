@@ -87,7 +87,10 @@ class KVBuffers:
     limit
         The most entries that will be asked for; None when there is no limit.
     spare
-        Slots beyond those, so that gaps can be closed from the left for a while.
+        Slots beyond those, so that gaps can be closed from the left for a while; with none, entry
+        0 stays in slot 0.
+    all_at_once
+        Lay out all ``limit`` slots now, zeroed, instead of as they are needed.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class KVBuffers:
         row_of_layer: IntArray,
         limit: int | None,
         spare: int = 0,
+        all_at_once: bool = False,
     ) -> None:
         self.rotary = rotary
         self.limit, self.spare = limit, spare
@@ -110,11 +114,13 @@ class KVBuffers:
         self._moves: WeakKeyDictionary[CompactionPlan, _Moves] = WeakKeyDictionary()
         self._same_turn: dict[int, CosSin | None] = {}
         self._all_turned = bool(rotary.turned_layers.all())
-        self.keys = self._empty(keys, 0)
-        self.values = self._empty(values, 0)
-        self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, 0)
+        slots = limit if all_at_once and limit is not None else 0
+        # Zeros, since a slot that a mask hides still counts as nothing times what lies in it.
+        self.keys = self._empty(keys, slots).zero_()
+        self.values = self._empty(values, slots).zero_()
+        self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, slots).zero_()
         patterns = int(row_of_layer.max()) + 1
-        self.arrived_at: Positions = np.zeros((patterns, 0), dtype=np.int64)
+        self.arrived_at: Positions = np.zeros((patterns, slots), dtype=np.int64)
 
     def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
         batch, heads, _, width = like.shape[-4:]
@@ -184,7 +190,9 @@ class KVBuffers:
         """Keep the given rows of the batch, in that order (beam search)."""
         for name in ("keys", "values", "arrived_keys"):
             part = getattr(self, name)
-            if part is not None:
+            if part is not None and len(rows) == part.shape[1]:
+                part.copy_(part.index_select(1, rows.to(part.device)))  # stays where it is
+            elif part is not None:
                 setattr(self, name, part.index_select(1, rows.to(part.device)))
 
     # Few tokens arrive: they join the buffers and are compacted there after the step.
@@ -200,8 +208,13 @@ class KVBuffers:
         all_values[:, :, held:] = values
         if self.arrived_keys is not None:
             self.entries(self.arrived_keys, stop, layer)[:, :, held:] = keys
-            self.arrived_at[:, held:stop] = np.arange(base + held, base + stop)
+        self.note_arrival(held, stop, base)
         return all_keys, all_values
+
+    def note_arrival(self, held: int, stop: int, base: int) -> None:
+        """The entries behind the first ``held`` arrived where they stand."""
+        if self.arrived_keys is not None:
+            self.arrived_at[:, held:stop] = np.arange(base + held, base + stop)
 
     def compact(self, plan: CompactionPlan, base_before: int, base_after: int) -> None:
         """Carry out a plan on what lies in the buffers."""
@@ -213,7 +226,9 @@ class KVBuffers:
         turn_again = self._arrivals_moved(plan, base_after, again)
         turns = moves if self.arrived_keys is None else _STILL
         origin = self.origin
-        lead = plan.freed if from_left(plan) else 0  # slots by which the beginning moves on
+        lead = (
+            plan.freed if self.spare and from_left(plan) else 0
+        )  # slots by which the beginning moves on
         old = slice(origin, origin + plan.length)
         new = slice(origin + lead, origin + lead + after)
         # 1. The compacted range, before anything moves over it.

@@ -32,13 +32,13 @@ class _LadderLayer(CacheLayerMixin):
     """One layer's view of the contents, in the form that transformers asks for."""
 
     is_sliding = False
-    is_compileable = False
     is_croppable = False
     supports_early_init = False
 
     def __init__(self, contents: Contents, index: int) -> None:
         self._contents, self._index = contents, index
         self.is_initialized = True
+        self.is_compileable = contents.static
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(held={self._contents.held})"
@@ -46,19 +46,48 @@ class _LadderLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Nothing to do: the contents are laid out when the first layer is updated."""
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def update(  # type: ignore[override,unused-ignore]
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._is_compiled(key_states.shape[-2]):
+            return self._contents.store(self._index, key_states, value_states)
+        stored: tuple[torch.Tensor, torch.Tensor] = self._update(key_states, value_states)
+        return stored
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    def _update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         with timed("update"):
             return self._contents.update(self._index, key_states, value_states)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    def _is_compiled(self, arriving: int) -> bool:
+        """Whether a compiler looks on, at a step that looks like the next."""
+        return torch.compiler.is_compiling() and self._contents.is_alike(arriving)
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        self._contents.settle()
-        return self._contents.held + query_length, self._contents.seen - self._contents.held
+        steps = self._contents.steps
+        if steps is not None and self._is_compiled(query_length):
+            slots = self._contents.buffers.capacity  # type: ignore[union-attr]
+            return slots, (steps.seen - steps.slot)[0]  # type: ignore[return-value]
+        sizes: tuple[int, int] = self._get_mask_sizes(query_length)
+        return sizes
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
+    def _get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        contents = self._contents
+        contents.settle()
+        length = contents.held + query_length
+        if contents.is_alike(query_length) and contents.buffers is not None:
+            length = contents.buffers.capacity  # the mask hides what is beyond
+        return length, contents.seen - contents.held
 
     def get_seq_length(self) -> int:
+        steps = self._contents.steps
+        if steps is not None and torch.compiler.is_compiling():
+            return steps.seen[0]  # type: ignore[return-value]
+        if steps is not None:
+            self._contents.settle()
         return self._contents.seen
 
     def get_max_length(self) -> int:
@@ -97,6 +126,11 @@ class LadderCache(Cache):
         the model itself lose precision. ``"index"``: the caller passes ``position_ids`` that
         continue ``next_position``; bounded, right for endless texts, and faster, since the cache
         may choose which keys it turns. Both give the same scores.
+    static
+        Every step of one token has the same shapes, as with transformers' ``StaticCache``, so that
+        it can be compiled: ``generate`` does so by itself on a GPU, and ``settle()`` has to be
+        called between the steps of a loop of one's own. Costs the memory of the whole budget from
+        the first step on.
 
     Raises
     ------
@@ -130,6 +164,7 @@ class LadderCache(Cache):
         policy: Policy | LadderConfig,
         *,
         positions: Literal["absolute", "index"] = "absolute",
+        static: bool = False,
     ) -> None:
         if positions not in ("absolute", "index"):
             raise ValueError(f"positions = {positions!r}: it must be 'absolute' or 'index'.")
@@ -138,7 +173,9 @@ class LadderCache(Cache):
         planner = self.policy.bind(rotary.num_layers, _kv_heads(model))
         text = model.config.get_text_config(decoder=True)
         most = int(getattr(text, "max_position_embeddings", 0) or 0)
-        self._contents = Contents(planner, rotary, positions == "absolute", most)
+        if static:
+            _check_static(planner)
+        self._contents = Contents(planner, rotary, positions == "absolute", most, static)
         super().__init__(layers=[_LadderLayer(self._contents, i) for i in range(rotary.num_layers)])
         self.decoder: ref[torch.nn.Module] = ref(_guard(model))
 
@@ -177,6 +214,7 @@ class LadderCache(Cache):
     @property
     def seen(self) -> int:
         """Tokens seen."""
+        self.settle()
         return self._contents.seen
 
     @property
@@ -267,9 +305,35 @@ class LadderCache(Cache):
     prefetch = offload
 
 
+def _check_static(planner: Planner) -> None:
+    if planner.capacity is None:
+        raise UnsupportedOperationError(
+            "static = True: this policy drops nothing, so its steps cannot all be alike; use "
+            "transformers' StaticCache, or a policy with a budget."
+        )
+    if planner.attention is not None:
+        raise UnsupportedOperationError(
+            "static = True: this policy decides by attention, which a compiled step does not show; "
+            "leave it out."
+        )
+
+
 def _kv_heads(model: PreTrainedModel) -> int:
     text = model.config.get_text_config(decoder=True)
     return int(getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
+
+
+_PADDED = (
+    "attention_mask: padded batches do not work with this cache, since after an eviction a 2-D "
+    "mask no longer says which entry is padding. Give texts of equal length, or one at a time."
+)
+
+
+def _is_causal(mask: torch.Tensor, held: int, arriving: int) -> bool:
+    """Whether a mask ``[B, 1, arriving, held + arriving]`` hides what is to come, nothing else."""
+    last = held + torch.arange(arriving, device=mask.device)[:, None]
+    causal = torch.arange(held + arriving, device=mask.device) <= last
+    return mask.shape[-2:] == causal.shape and bool((mask == causal).all())
 
 
 _guarded: WeakSet[torch.nn.Module] = WeakSet()
@@ -282,9 +346,17 @@ def _guard(model: PreTrainedModel) -> torch.nn.Module:
     """
     decoder: torch.nn.Module = model.get_decoder() or model
     if decoder not in _guarded:
-        decoder.register_forward_pre_hook(_refuse_what_cannot_work, with_kwargs=True)
+        decoder.register_forward_pre_hook(_look_at_call, with_kwargs=True)
         _guarded.add(decoder)
     return decoder
+
+
+def _look_at_call(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Nothing is looked at in a compiled step of a static cache, which would fall apart by it."""
+    cache = kwargs.get("past_key_values")
+    if torch.compiler.is_compiling() and isinstance(cache, LadderCache) and cache.is_compileable:
+        return
+    _refuse_what_cannot_work(model, args, kwargs)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
@@ -321,17 +393,17 @@ def _refuse_what_cannot_work(
     if tokens is None or (tokens.shape[1] == 1 and cache.seen):
         return
     mask = given.get("attention_mask")
-    if mask is not None and mask.ndim != 2:
+    if mask is not None and mask.ndim == 4 and cache.is_compileable:
+        # As generate() makes it for a cache that can be compiled: of no use but to be causal.
+        if not _is_causal(mask, cache.held, tokens.shape[1]):
+            raise UnsupportedOperationError(_PADDED)
+    elif mask is not None and mask.ndim != 2:
         raise UnsupportedOperationError(
             "attention_mask: this cache builds the causal mask from what it holds; pass a 2-D mask "
             "of ones, or none."
         )
-    if mask is not None and not bool((mask != 0).all()):
-        raise UnsupportedOperationError(
-            "attention_mask: padded batches do not work with this cache, since after an eviction a "
-            "2-D mask no longer says which entry is padding. Give texts of equal length, or one "
-            "at a time."
-        )
+    elif mask is not None and not bool((mask != 0).all()):
+        raise UnsupportedOperationError(_PADDED)
     positions = given.get("position_ids")
     if positions is not None:
         start = cache.next_position

@@ -17,6 +17,7 @@ from lacache_core.plan import CompactionPlan, GroupCompaction
 from lacache_core.policies import Arrival, AttentionNeed, Planner
 from lacache_core.policies.base import NEEDS_ATTENTION
 from lacache_core.rope import Rotary
+from lacache_core.static_steps import StaticSteps
 from lacache_core.stopwatch import timed
 from lacache_core.trace import FloatArray
 
@@ -29,9 +30,16 @@ class Contents:
     """
 
     def __init__(
-        self, planner: Planner, rotary: Rotary, absolute: bool, max_positions: int
+        self,
+        planner: Planner,
+        rotary: Rotary,
+        absolute: bool,
+        max_positions: int,
+        static: bool = False,
     ) -> None:
         self.planner, self.rotary, self.absolute = planner, rotary, absolute
+        self.static = static
+        self.steps: StaticSteps | None = None  # with the buffers, when shapes are to stay
         # How far index positions may move on before all of them are turned back: as far as a cache
         # is long, where the model has so many positions to spare.
         capacity = 0 if planner.capacity is None else planner.capacity
@@ -55,6 +63,9 @@ class Contents:
         self.arriving = 0
         self.step_plan: CompactionPlan | None = None
         self.bulk: BulkArrival | None = None
+        if self.steps is not None:
+            self.steps.is_waiting = False
+            self.steps.follow(0, 0)
 
     @property
     def base(self) -> int:
@@ -63,6 +74,12 @@ class Contents:
 
     def settle(self) -> None:
         """Carry out the plan that is due, if any."""
+        if self.steps is not None and self.steps.is_waiting:
+            self.steps.is_waiting = False
+            assert self.buffers is not None
+            self.buffers.note_arrival(self.held, self.held + 1, self.base)
+            self._plan_step(arriving=1)
+            self._end_step()
         if self.undecided is not None:
             self._decide(self.undecided)
         plan, self.due = self.due, None
@@ -78,6 +95,12 @@ class Contents:
                     self.free_base = 0
             if self.planner.holds_prompt and self.planner.capacity is not None:
                 self.buffers.shrink(self.planner.capacity + 1, self.held)
+        if self.steps is not None:
+            self.steps.follow(self.held, self.seen)
+
+    def is_alike(self, arriving: int) -> bool:
+        """Whether a step of so many tokens is one that looks like the next."""
+        return self.steps is not None and arriving == 1 and not self.next_layer
 
     def _decide(self, arrival: Arrival) -> None:
         """Plan a step whose attention is known by now."""
@@ -108,6 +131,10 @@ class Contents:
     def update(
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.is_alike(keys.shape[-2]):
+            if layer == 0:
+                self.settle()
+            return self.store(layer, keys, values)
         if layer == 0:
             self._begin_step(keys, values)
         elif layer != self.next_layer or keys.shape[-2] != self.arriving:
@@ -115,14 +142,7 @@ class Contents:
                 f"Layer {layer} was updated where layer {self.next_layer} was due; this cache "
                 "needs every layer once per step, in order."
             )
-        buffers = self.buffers
-        assert buffers is not None
-        if keys.device != buffers.keys.device or keys.shape[:2] != buffers.keys.shape[1:3]:
-            raise UnsupportedOperationError(
-                f"Layer {layer} brings keys of shape {tuple(keys.shape)} on {keys.device} where "
-                f"{tuple(buffers.keys.shape[1:3])} rows and heads on {buffers.keys.device} are "
-                "held; all layers must be alike, on one device, and the batch must stay the same."
-            )
+        buffers = self._fitting(layer, keys)
         if self.bulk is None:
             out = buffers.append(layer, self.held, self.base, keys, values)
         else:
@@ -132,6 +152,25 @@ class Contents:
             self._end_step()
         return out
 
+    def store(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A layer of a step that looks like the next; what compilers may see of ``update``."""
+        assert self.steps is not None
+        return self.steps.store(self._fitting(layer, keys), layer, keys, values)
+
+    def _fitting(self, layer: int, keys: torch.Tensor) -> KVBuffers:
+        """The buffers, once it is sure that a layer's states fit them."""
+        buffers = self.buffers
+        assert buffers is not None
+        if keys.device != buffers.keys.device or keys.shape[:2] != buffers.keys.shape[1:3]:
+            raise UnsupportedOperationError(
+                f"Layer {layer} brings keys of shape {tuple(keys.shape)} on {keys.device} where "
+                f"{tuple(buffers.keys.shape[1:3])} rows and heads on {buffers.keys.device} are "
+                "held; all layers must be alike, on one device, and the batch must stay the same."
+            )
+        return buffers
+
     def _begin_step(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         if self.next_layer and self.bulk is not None:
             raise UnsupportedOperationError(
@@ -139,7 +178,37 @@ class Contents:
                 "reset() and start the text again."
             )
         self.settle()
-        self.next_layer, self.arriving = 0, keys.shape[-2]
+        self._plan_step(keys.shape[-2], batch=keys.shape[0])
+        self.next_layer = 0
+        if self.buffers is None:
+            self._lay_out(keys, values)
+        assert self.buffers is not None
+        total, plan, limit = self.held + self.arriving, self.step_plan, self.buffers.limit
+        in_place = plan is None or limit is None or total <= limit or self.planner.per_head
+        self.buffers.reserve(total if in_place or plan is None else plan.length_after, self.held)
+        self.bulk = None
+        if plan is not None and not in_place:
+            base = self.base
+            after = base + plan.freed if self.absolute else 0
+            self.bulk = self.buffers.begin_bulk(plan, self.held, base, after)
+            self.free_base = 0
+
+    def _lay_out(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Make the buffers, for states like these."""
+        capacity = None if self.planner.holds_prompt else self.planner.capacity
+        limit = None if capacity is None else capacity + 1
+        spare = 0 if self.planner.capacity is None else max(8, self.planner.capacity // 16)
+        rows = self.planner.row_of_layer
+        if not self.static or limit is None:
+            self.buffers = KVBuffers(keys, values, self.rotary, rows, limit, spare)
+            return
+        self.buffers = KVBuffers(keys, values, self.rotary, rows, limit, all_at_once=True)
+        self.steps = StaticSteps(keys.device)
+        self.steps.fix(self.buffers)
+
+    def _plan_step(self, arriving: int, batch: int = 1) -> None:
+        """So many tokens come: what the policy makes of them, unless attention must tell first."""
+        self.arriving = arriving
         self.arrival = Arrival(
             held=self.held,
             arriving=self.arriving,
@@ -152,22 +221,7 @@ class Contents:
             with timed("planning"):
                 self.step_plan = self.planner.plan(self.arrival)
         else:
-            self._listen(self.planner.attention, batch=keys.shape[0])
-        if self.buffers is None:
-            capacity = None if self.planner.holds_prompt else self.planner.capacity
-            limit = None if capacity is None else capacity + 1
-            spare = 0 if self.planner.capacity is None else max(8, self.planner.capacity // 16)
-            rows = self.planner.row_of_layer
-            self.buffers = KVBuffers(keys, values, self.rotary, rows, limit, spare)
-        total, plan, limit = self.held + self.arriving, self.step_plan, self.buffers.limit
-        in_place = plan is None or limit is None or total <= limit or self.planner.per_head
-        self.buffers.reserve(total if in_place or plan is None else plan.length_after, self.held)
-        self.bulk = None
-        if plan is not None and not in_place:
-            base = self.base
-            after = base + plan.freed if self.absolute else 0
-            self.bulk = self.buffers.begin_bulk(plan, self.held, base, after)
-            self.free_base = 0
+            self._listen(self.planner.attention, batch)
 
     def _listen(self, need: AttentionNeed, batch: int) -> None:
         """Get ready for the attention that the plan of this step will be made by."""

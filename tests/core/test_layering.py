@@ -28,6 +28,7 @@ LAYERS = [
         "sampling",
         "store",
     },
+    {"static_steps"},
     {"contents"},
     {"cache"},
     {"engine", "admission", "description"},
