@@ -10,6 +10,7 @@ import { Moment } from "./moment.js";
 
 const HELD = -1;
 const MAX_QUEUED = 512; // deltas that wait for a snapshot
+const MAX_PIECES = 256; // of a text; a string that is added to piece by piece holds on to all of them
 
 /** The numbers of a message; an array that was made in the browser is taken as it is. */
 export function decode(base64, ArrayType) {
@@ -56,7 +57,7 @@ export class RunStore {
     this.seenAt = new Int32Array(0); // tokens seen after each step
     this.compactions = new EventTable();
     this.frames = new AttentionFrames();
-    this.text = "";
+    this.pieces = []; // of what was written
     this.figures = {};
   }
 
@@ -90,7 +91,8 @@ export class RunStore {
   #delta(message) {
     this.seq = message.seq;
     for (const step of message.steps) this.#step(step);
-    this.text += message.text;
+    if (message.text) this.pieces.push(message.text);
+    if (this.pieces.length > MAX_PIECES) this.pieces = [this.text];
     this.#common(message);
   }
 
@@ -129,7 +131,7 @@ export class RunStore {
     for (let t = 0; t < this.length; t++) this.seenAt[this.joinedAt[t]] = t + 1;
     const list = decode(message.compactions, Int32Array);
     for (let i = 0; i < list.length; i += 7) this.compactions.push(...list.subarray(i, i + 7));
-    this.text = message.text;
+    this.pieces = [message.text];
     for (const f of message.frames || []) this.frames.push(f.step, f.length, decode(f.values, Uint8Array));
     this.#common(message);
     // What came while the snapshot was under way, as far as it goes on from there.
@@ -186,6 +188,11 @@ export class RunStore {
   }
 
   // Questions. `step` is the clock: everything up to and including that step has happened.
+
+  /** What was written, as one text. */
+  get text() {
+    return this.pieces.join("");
+  }
 
   get running() {
     return this.state.name === "running" || this.state.name === "loading";
