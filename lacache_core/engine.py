@@ -65,7 +65,7 @@ class Engine:
         policy: Policy | LadderConfig,
         *,
         observe_every: int = 0,
-        chunk: int = 64,
+        chunk: int = 256,
     ) -> None:
         check_whole("chunk", chunk, 1)
         check_whole("observe_every", observe_every, 0)
