@@ -146,7 +146,7 @@ def test_seed_and_temperature(llama):
 
 def test_stop_tokens_end_the_text(llama):
     engine = Engine(llama, None, CONFIG)
-    tokens = [e.next_token for e in engine.generate(TEXT, max_new_tokens=20)][1:]
+    tokens = [e.next_token for e in engine.generate(TEXT, max_new_tokens=20)]
     assert engine.stop_reason == "length"
     assert len([t for t in tokens if t is not None]) == 20
     chosen = [t for t in tokens if t is not None]
