@@ -29,7 +29,7 @@ import { Tour } from "./tour.js";
 import { View } from "./view.js";
 import { Words } from "./words.js";
 
-const SLOW_MS = 120; // the text and the list need not keep up with every frame
+const SLOW_MS = 400; // the text and the list need not keep up with every frame
 const SUMMARY_MS = 4000;
 const MEASURED = 512;
 
