@@ -352,10 +352,11 @@ def _guard(model: PreTrainedModel) -> torch.nn.Module:
 
 
 def _look_at_call(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Nothing is looked at in a compiled step of a static cache, which would fall apart by it."""
-    cache = kwargs.get("past_key_values")
-    if torch.compiler.is_compiling() and isinstance(cache, LadderCache) and cache.is_compileable:
-        return
+    """Compiled calls with another cache, or a static one, are left whole: looking breaks them."""
+    if torch.compiler.is_compiling():
+        cache = kwargs.get("past_key_values")
+        if not isinstance(cache, LadderCache) or cache.is_compileable:
+            return
     _refuse_what_cannot_work(model, args, kwargs)
 
 

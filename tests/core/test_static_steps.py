@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import random_ids, tiny_model
 from torch._dynamo.testing import CompileCounterWithBackend
-from transformers import CompileConfig, DynamicCache
+from transformers import CompileConfig, DynamicCache, StaticCache
 
 from lacache_core.cache import LadderCache
 from lacache_core.errors import UnsupportedOperationError
@@ -101,6 +101,17 @@ def test_generate_compiles_by_itself(llama, backend):
     assert static.is_compileable and not plain.is_compileable
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     assert (static.text_positions == plain.text_positions).all()
+
+
+def test_other_caches_compile_as_before_on_a_model_that_had_one_of_ours(llama):
+    LadderCache(llama, POLICIES[0])
+    compiled = torch.compile(llama, backend="aot_eager", fullgraph=True)
+    theirs = StaticCache(config=llama.config, max_cache_len=20)
+    with torch.no_grad():
+        llama(random_ids(10), past_key_values=theirs)
+        expected = llama(random_ids(11), past_key_values=DynamicCache()).logits[:, -1]
+        got = compiled(random_ids(11)[:, 10:], past_key_values=theirs).logits[:, -1]
+    torch.testing.assert_close(got, expected, atol=2e-4, rtol=1e-4)
 
 
 def test_16_bit_keys_in_a_compiled_step_are_as_good_as_without_compaction():
