@@ -122,7 +122,7 @@ class RunFeed:
         """The next message: what came since the last one, and the state of the run."""
         with self._lock:
             self._stop_reason = stop_reason
-            self._state = {"name": name, "message": text}
+            self._state = {"name": name, "message": text, "reason": stop_reason}
             first = self._seq < 0
             steps = [self._step(event) for event in self._pending]
             added = "".join(event.text for event in self._pending)

@@ -125,12 +125,13 @@ def snapshot(
 
 def kept_snapshot(trace: Trace, *, run: str, origin: str) -> Message:
     """The snapshot of a run that is over and kept as a trace: all of it is there at once."""
-    unfinished = trace.manifest.get("stop_reason", "") in ("", "cancelled", "deadline")
+    reason = trace.manifest.get("stop_reason", "")
+    unfinished = reason in ("", "cancelled", "deadline")
     return snapshot(
         trace,
         run=run,
         seq=0,
-        state={"name": "stopped" if unfinished else "done", "message": ""},
+        state={"name": "stopped" if unfinished else "done", "message": "", "reason": reason},
         figures=figures_of(trace),
         frames=True,
         origin=origin,

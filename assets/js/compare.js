@@ -28,6 +28,7 @@ import { Words } from "./words.js";
 const TALL = [250, 0.34, 370]; // of each run's map: least, share of the window's height, most
 const SLOW_MS = 160;
 const GIST_MS = 1200;
+const ALIKE = 0.01; // of a perplexity: a smaller difference is none
 
 export function mount(element, options = {}) {
   return new Comparison(element, options);
@@ -256,7 +257,8 @@ class Comparison {
         continue;
       }
       const { union, seen } = store.summary(step);
-      set(figures, `remembers ${count(union)} of ${count(seen)}`);
+      const over = step === store.steps - 1 && ofItself(store) ? " · ended its text by itself" : "";
+      set(figures, `remembers ${count(union)} of ${count(seen)}${over}`);
     }
   }
 
@@ -278,7 +280,7 @@ class Comparison {
     parted.hidden = !writes;
     const wrote = (store) => {
       const text = store.tokens.slice(at, at + 12).join("").trim();
-      return text ? `“${visible(text)}”` : "nothing more";
+      return text ? `“${visible(text)}”` : store.running ? "nothing yet" : `nothing more${ofItself(store)}`;
     };
     set(parted, at < 0
       ? `Both write the same so far: ${counted(Math.max(0, Math.min(stores.a.length, stores.b.length) - pair.setup.promptTokens), "token")}.`
@@ -293,8 +295,8 @@ class Comparison {
     else if (cell && cell.token < pair.length && cell.layer !== null) {
       set(this.verdict, `token ${ordinal(cell.token)}, layer ${ordinal(cell.layer)}: ${inWords(pair.cell(cell.layer, cell.token, views.pair.clock))}`);
     } else {
-      const { both, a, b, neither } = pair.totals(views.pair.clock);
-      set(this.verdict, `tokens in some layer: ${count(both)} in both, ${count(a)} in A alone, ${count(b)} in B alone, ${count(neither)} in neither`);
+      const { both, a, b, neither } = pair.cells(views.pair.clock);
+      set(this.verdict, `of the cells, each a token in a layer: ${count(both)} held by both, ${count(a)} by A alone, ${count(b)} by B alone, ${count(neither)} by neither`);
     }
   }
 
@@ -304,18 +306,21 @@ class Comparison {
     if (!pair.matched || !pair.steps) return "";
     const clock = views.pair.clock;
     const name = (side) => `${side.toUpperCase()} (${stores[side].setup.label})`;
-    const both = SIDES.map((side) => stores[side].seen(pair.stepOf(side, clock)));
-    const seen = Math.min(...both);
+    const { seen, steps } = pair.compared(clock);
+    const both = SIDES.map((side, k) => stores[side].seen(steps[k]));
     const { a, b } = pair.totals(clock);
     const alone = [["a", a], ["b", b]].filter(([, tokens]) => tokens).map(([side, tokens]) =>
       `${name(side)} still holds ${counted(tokens, "token")} that ${name(side === "a" ? "b" : "a")} has dropped in every layer`);
     const held = alone.length ? alone.join("; ") : `${name("a")} and ${name("b")} hold the same tokens`;
     const length = both[0] === both[1] ? counted(seen, "token") : `${counted(both[0], "token")} of A and ${count(both[1])} of B`;
-    const after = `After ${length}, ${held}.`;
+    const { ended } = pair;
+    const over = ended && pair.seen(clock) > stores[ended].length
+      ? `${ended.toUpperCase()} ended after ${counted(stores[ended].length, "token")}${ofItself(stores[ended])}; there the two are compared. ` : "";
+    const after = `${over}After ${length}, ${held}.`;
     const now = Math.min(seen, losses.length) - 1;
     if (now < 1) return after;
     const [x, y] = SIDES.map((side) => losses.perplexity[side][now]);
-    const better = Math.abs(x - y) < 0.005 ? "no different" : x > y ? "B reads on better" : "A reads on better";
+    const better = Math.abs(x - y) < ALIKE * Math.min(x, y) ? "about the same" : x > y ? "lower with B" : "lower with A";
     return `${after} Perplexity so far: A ${x.toFixed(2)}, B ${y.toFixed(2)}: ${better}.`;
   }
 
@@ -342,6 +347,11 @@ class Comparison {
     });
     listenForHelp(element, help.toggle);
   }
+}
+
+/** Why a text is over, where the model itself ended it. */
+function ofItself({ state }) {
+  return state.reason === "stop token" ? ", by itself" : "";
 }
 
 /** What sets a run apart from others of its policy. */

@@ -20,8 +20,7 @@ export class Difference {
 
   begin(columns, pair, view) {
     this.columns = columns;
-    this.steps = SIDES.map((side) => pair.stepOf(side, view.clock));
-    this.seen = Math.min(...SIDES.map((side, k) => pair[side].seen(this.steps[k])));
+    Object.assign(this, pair.compared(view.clock));
   }
 
   line(out, layer) {
@@ -84,7 +83,7 @@ export function aheadAxis(g, { palette, plot }) {
   g.fillText("who holds a token in more layers", plot.x, 10);
 }
 
-const LEGEND = [["both", "both hold it"], ["a", "only A"], ["b", "only B"], ["dropped", "neither"], ["unseen", "not seen by both yet"]];
+const LEGEND = [["both", "both hold it"], ["a", "only A"], ["b", "only B"], ["dropped", "neither"], ["unseen", "not seen by both"]];
 
 export function differenceLegend() {
   return LEGEND.map(([name, text]) => el("span", {}, el("i", { className: `lc-swatch lc-swatch-${name}` }), text));
@@ -92,7 +91,7 @@ export function differenceLegend() {
 
 /** A cell of the difference, in words. */
 export function inWords(found) {
-  if (!found) return "not seen by both yet";
+  if (!found) return "not seen by both";
   const { both, a, b, neither, of } = found;
   const names = { both: "both hold it", a: "only A holds it", b: "only B holds it", neither: "neither holds it" };
   const [only] = Object.entries({ both, a, b, neither }).filter(([, heads]) => heads === of);

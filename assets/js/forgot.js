@@ -2,7 +2,7 @@
 // for the one that is chosen, which earlier tokens the other could still look at.
 
 import { button, count, counted, el, ordinal, percent, visible } from "./dom.js";
-import { onlyInReach } from "./losses.js";
+import { NOTABLE, onlyInReach } from "./losses.js";
 
 const MOST = 14; // tokens in the list
 const WORDS = 60; // earlier tokens that are spelled out
@@ -52,8 +52,8 @@ export class Forgot {
     if (this.shown === key) return;
     this.shown = key;
     set(this.note, found.length
-      ? `The tokens that surprised ${own} most against ${other}. A click goes there.`
-      : losses.length ? `Nowhere yet: no token surprised ${own} noticeably more.` : "Once both have read.");
+      ? `The tokens that surprised ${own} most against ${other}, by ${NOTABLE} nats or more. A click goes there.`
+      : losses.length ? `Nowhere yet: no token surprised ${own} by ${NOTABLE} nats more.` : "Once both have read.");
     this.columns.hidden = !found.length;
     this.list.replaceChildren(...found.map((token) => this.#item(token, token >= seen)));
     this.#tell();

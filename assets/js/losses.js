@@ -2,6 +2,7 @@
 // where most; and where two texts part. Knows nothing of pages.
 
 const HELD = -1;
+export const NOTABLE = 0.5; // nats: less of a difference at one token says little
 
 export class Losses {
   constructor(pair) {
@@ -46,7 +47,7 @@ export class Losses {
   }
 
   /** Of the first so many tokens, those at which one run lost most against the other: `of` is "a" or "b". */
-  largest(tokens, of, most, least = 0.2) {
+  largest(tokens, of, most, least = NOTABLE) {
     const sign = of === "a" ? 1 : -1;
     const found = [];
     for (let t = 0; t < Math.min(tokens, this.length); t++) if (sign * this.difference(t) >= least) found.push(t);

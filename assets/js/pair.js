@@ -98,12 +98,27 @@ export class Pair {
     return this.compactions.by(at);
   }
 
+  /** The side whose text is over while the other's went further; null when there is none. */
+  get ended() {
+    const { a, b } = this;
+    if (!this.matched || a.length === b.length) return null;
+    const side = a.length < b.length ? "a" : "b";
+    return this[side].running ? null : side;
+  }
+
+  /** Both as they are compared, at a moment: {seen, steps}. Where one text is over, there it stays. */
+  compared(at) {
+    const { ended } = this;
+    const tokens = Math.min(this.seen(at), ended ? this[ended].length : Infinity);
+    const steps = SIDES.map((side) => last(this[side].seenAt, this[side].steps, tokens));
+    return { steps, seen: Math.min(...SIDES.map((side, k) => this[side].seen(steps[k]))) };
+  }
+
   /** How many heads of a layer hold the token: {both, a, b, neither, of}; null where a run has not seen it. */
   cell(layer, token, at) {
-    const steps = SIDES.map((side) => this.stepOf(side, at));
-    const seen = SIDES.every((side, k) => token < this[side].seen(steps[k]));
-    if (!this.layers || !seen) return null;
-    const rows = SIDES.map((side) => this[side].rowsOfLayer[layer].map((row) => this[side].evictedAt[row]));
+    const { steps, seen } = this.compared(at);
+    if (!this.layers || token >= seen) return null;
+    const rows = this.#goneIn(layer);
     const of = Math.max(rows[0].length, rows[1].length);
     const found = { both: 0, a: 0, b: 0, neither: 0, of };
     for (let head = 0; head < of; head++) {
@@ -113,18 +128,19 @@ export class Pair {
     return found;
   }
 
-  /** Whether any layer holds the token: "both", "a", "b" or "neither". */
+  /** Whether any layer holds the token: "both", "a", "b", "neither", or "later" where one has not seen it. */
   kept(token, at) {
-    const [a, b] = SIDES.map((side) => this[side].holders(token, this.stepOf(side, at)) > 0);
+    const { steps, seen } = this.compared(at);
+    if (token >= seen) return "later";
+    const [a, b] = SIDES.map((side, k) => this[side].holders(token, steps[k]) > 0);
     return a ? (b ? "both" : "a") : b ? "b" : "neither";
   }
 
   /** How many tokens either run alone still holds, and both: {both, a, b, neither}. */
   totals(at) {
     const found = { both: 0, a: 0, b: 0, neither: 0 };
-    const steps = SIDES.map((side) => this.stepOf(side, at));
+    const { steps, seen } = this.compared(at);
     const holders = SIDES.map((side, k) => this[side].moment.holders(steps[k]));
-    const seen = Math.min(...SIDES.map((side, k) => this[side].seen(steps[k])));
     for (let t = 0; t < seen; t++) {
       const a = holders[0][t] > 0, b = holders[1][t] > 0;
       found[a ? (b ? "both" : "a") : b ? "b" : "neither"]++;
@@ -132,11 +148,36 @@ export class Pair {
     return found;
   }
 
+  /** How many cells, each a token in a layer, either run alone holds, and both; heads count by their share. */
+  cells(at) {
+    const found = { both: 0, a: 0, b: 0, neither: 0 };
+    const { steps, seen } = this.compared(at);
+    const layersOf = new Map(); // layers that look alike are counted once
+    for (const row of this.rowOfLayer) layersOf.set(row, (layersOf.get(row) || 0) + 1);
+    for (const [row, layers] of layersOf) {
+      const [rowsA, rowsB] = this.#goneIn(this.rowOfLayer.indexOf(row));
+      const heads = Math.max(rowsA.length, rowsB.length);
+      for (let head = 0; head < heads; head++) {
+        const x = rowsA[Math.min(head, rowsA.length - 1)], y = rowsB[Math.min(head, rowsB.length - 1)];
+        for (let t = 0; t < seen; t++) {
+          const a = holds(x[t], steps[0]), b = holds(y[t], steps[1]);
+          found[a ? (b ? "both" : "a") : b ? "b" : "neither"] += layers / heads;
+        }
+      }
+    }
+    for (const name of Object.keys(found)) found[name] = Math.round(found[name]);
+    return found;
+  }
+
+  /** When each row of a layer dropped each token, of both runs. */
+  #goneIn(layer) {
+    return SIDES.map((side) => this[side].rowsOfLayer[layer].map((row) => this[side].evictedAt[row]));
+  }
+
   /** By how many layers A holds each token more than B; less where it is below 0. */
   #ahead(at) {
-    const steps = SIDES.map((side) => this.stepOf(side, at));
+    const { steps, seen } = this.compared(at);
     const [a, b] = SIDES.map((side, k) => this[side].moment.holders(steps[k]));
-    const seen = Math.min(...SIDES.map((side, k) => this[side].seen(steps[k])));
     const ahead = new Int16Array(this.seen(at));
     for (let t = 0; t < seen; t++) ahead[t] = a[t] - b[t];
     return ahead;

@@ -16,6 +16,12 @@ const WORDS = {
   held: "held",
 };
 
+/** How many layers hold a token, in words. */
+export function heldBy(store, token, clock) {
+  if (store.joinedAt[token] > clock) return "no layer yet: it joins the cache later";
+  return `${store.holders(token, clock)} of ${counted(store.layers, "layer")}`;
+}
+
 export class Readout {
   /** `name` says which run it speaks of, where there are several. */
   constructor(root, store, view, name = "") {
@@ -96,8 +102,8 @@ export class Readout {
       const slot = head && !view.slots ? -1 : store.moment.slot(store.rowOf(layer, view.head), token, clock);
       if (slot >= 0) parts.push([`slot${head}`, ordinal(slot)]);
     }
-    const holders = store.holders(token, clock);
-    parts.push(["held by", `${holders} of ${counted(store.layers, "layer")}`, layerDots(store, token, clock)]);
+    const joined = store.joinedAt[token] <= clock;
+    parts.push(["held by", heldBy(store, token, clock), joined ? layerDots(store, token, clock) : null]);
     const loss = store.nll[token];
     if (!Number.isNaN(loss)) parts.push(["loss", loss.toFixed(2)]);
     if (layer !== null) parts.push(...this.#attention(layer, token));

@@ -3,7 +3,7 @@
 
 import { button, count, el, ordinal, percent, svg, throttled, visible } from "./dom.js";
 import { drops, received } from "./history.js";
-import { layerDots } from "./readout.js";
+import { heldBy, layerDots } from "./readout.js";
 import { standIn } from "./standin.js";
 
 const SOON_MS = 60; // a pointer passes over many tokens
@@ -68,7 +68,7 @@ export class TokenPanel {
       ["token", `${ordinal(token)} of ${count(store.length)}`],
       ["loss", Number.isNaN(loss) ? "not known" : loss.toFixed(2)],
       ...(store.heads > 1 ? [["heads", this.#headsInWords(token)]] : []),
-      ["held by", `${store.holders(token, view.clock)} of ${store.layers} layers`],
+      ["held by", heldBy(store, token, view.clock)],
     ].map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value })));
     facts.at(-1).append(layerDots(store, token, view.clock));
     this.facts.replaceChildren(...facts);

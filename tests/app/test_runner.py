@@ -36,6 +36,7 @@ def test_a_run_from_settings_to_messages():
     assert found[-1]["state"] == {
         "name": "done",
         "message": "Done: all the tokens asked for were written.",
+        "reason": "length",
     }
     assert found[-1]["figures"]["seen"] == 120 + 19
     assert found[0]["setup"]["expected"] == 139

@@ -202,6 +202,74 @@ def test_what_is_written_parts_and_says_where(page):
     assert page.is_visible("text=What A wrote")
 
 
+def test_where_one_text_is_over_the_comparison_stands(page):
+    """What one run never saw, it has not dropped."""
+    generate = {"policy": "streaming_llm", "budget": 64}
+    ladder = {**LADDER, "mode": "generate"}
+    runs = {}
+    for side, settings, new in (("a", generate, 40), ("b", ladder, 100)):
+        reason = "stop token" if side == "a" else "length"
+        runs[side], messages = made(prompt=90, new=new, settings=settings, run=side, reason=reason)
+        give(page, side, messages)
+    page.evaluate("C.views.pair.setClock(Infinity)")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("C.pair.seen(C.views.pair.clock)") == 190
+    one, two = (runs[side].trace for side in "ab")
+    x, y = (t.held_at(t.joined_at[129])[:, :130] for t in (one, two))
+    expected = {"both": x & y, "a": x & ~y, "b": ~x & y, "neither": ~x & ~y}
+    found = page.evaluate("C.pair.cells(C.views.pair.clock)")
+    assert found == {name: cells.sum() for name, cells in expected.items()}
+    assert page.evaluate("C.pair.cell(3, 150, C.views.pair.clock)") is None
+    assert page.evaluate("C.pair.kept(150, C.views.pair.clock)") == "later"
+    assert "A ended after 130 tokens, by itself; there the two are compared." in page.inner_text(
+        ".lc-gist"
+    )
+    assert "ended its text by itself" in page.inner_text(".lc-side-a .lc-side-head")
+    assert "ended its text" not in page.inner_text(".lc-side-b .lc-side-head")
+    assert "A went on: nothing more, by itself" in page.inner_text(".lc-parted")
+
+
+def test_numbers_and_picture_count_the_same_cells(page):
+    one, two = both(page, b={**BY_HEAD["h2o"]["settings"], **READ})
+    found = page.evaluate("C.pair.cells(C.views.pair.clock)")
+    step = one.num_steps - 1
+    heads = sum(expected_cells(one, two, step, layer).sum(axis=0) for layer in range(30))
+    heads = heads / sum(expected_cells(one, two, step, 0)[0])
+    expected = dict(zip(("neither", "b", "a", "both"), heads, strict=True))
+    assert found == {name: pytest.approx(cells, abs=1) for name, cells in expected.items()}
+    assert f"{found['b']:,} by B alone" in page.inner_text(".lc-verdict")
+
+
+def test_a_token_that_is_only_predicted_is_in_no_cache_yet(page):
+    _, messages_a = run_of("a", WINDOW)
+    _, messages_b = run_of("b", LADDER)
+    give(page, "a", losing(messages_a, {120: 15.0}))
+    give(page, "b", losing(messages_b, {120: 0.5}))
+    page.wait_for_timeout(400)
+    page.locator(".lc-lost button").first.click()
+    page.wait_for_timeout(300)
+    for side in "ab":
+        said = page.inner_text(f".lc-side-{side} .lc-readout")
+        assert "no layer yet: it joins the cache later" in said and "0 of 30" not in said
+
+
+def test_small_differences_are_not_made_much_of(page):
+    """Half a nat at one token, a hundredth of the perplexity."""
+    _, messages = run_of("a", WINDOW)
+    give(page, "a", messages)
+    _, messages = run_of("b", WINDOW)
+    steps = [step for message in messages[1:] for step in message.get("steps", [])]
+    loss = next(step["l"][0] for step in steps if step["n"] == 100)
+    give(page, "b", losing(messages, {100: loss + 0.4}))
+    page.wait_for_timeout(1500)
+    assert "about the same" in page.inner_text(".lc-gist")
+    assert page.locator(".lc-lost button").count() == 0
+    page.click("text=The other way")
+    page.wait_for_timeout(300)
+    assert page.locator(".lc-lost button").count() == 0
+    assert "by 0.5 nats more" in page.inner_text(".lc-forgot")
+
+
 def test_zoom_hover_lock_mode_and_clock_are_shared(page):
     both(page)
     ranges = "[C.views.a.visible, C.views.b.visible, C.views.pair.visible]"

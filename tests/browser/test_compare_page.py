@@ -63,7 +63,7 @@ def test_it_opens_with_a_pair_that_says_something(compare):
     page.wait_for_function(f"() => {C}.pair.matched && {C}.losses.length > 400")
     page.wait_for_selector(".lc-gist:not(:empty)")
     assert "Recorded pair" in page.inner_text(".lc-status")
-    assert "B reads on better" in page.inner_text(".lc-gist")
+    assert "lower with B" in page.inner_text(".lc-gist")
     page.locator(".lc-lost button").first.click()
     page.wait_for_selector(".lc-told mark")
     said = page.inner_text(".lc-told")
@@ -108,6 +108,50 @@ def test_stop_ends_both_and_what_is_there_stays(compare):
     )
     page.wait_for_timeout(300)
     assert RUNS.active == 0
+
+
+def test_another_run_takes_the_place_of_the_one_that_goes_on(compare):
+    page = compare()
+    run(page, TEXT * 12)
+    page.wait_for_function(f"() => {C}.stores.b.length > 20")
+    before = page.evaluate(f"['a', 'b'].map((s) => {C}.stores[s].run)")
+    page.fill("#prompt textarea", TEXT)
+    page.click("#run")
+    page.wait_for_function(
+        f"(before) => ['a', 'b'].every((s, k) => {C}.stores[s].run !== before[k])", arg=before
+    )
+    wait_both(page, "done")
+    lengths = page.evaluate(f"['a', 'b'].map((s) => {C}.stores[s].length)")
+    assert lengths[0] == lengths[1] < 150
+    page.wait_for_function(
+        "() => document.querySelector('#run-said').textContent.includes('Both are done')"
+    )
+    assert RUNS.active == 0
+
+
+def test_while_both_go_on_the_clock_waits_for_the_later_one(compare):
+    page = compare()
+    run(page)
+    page.evaluate(
+        f"""() => {{ window.ahead = [];
+          const look = () => {{ const c = {C};
+            if (c.pair.matched && c.pair.steps) ahead.push(c.pair.seen(c.views.pair.clock)
+              - Math.min(c.stores.a.length, c.stores.b.length));
+            if (c.stores.a.running || c.stores.b.running) requestAnimationFrame(look); }};
+          look(); }}"""
+    )
+    wait_both(page, "done")
+    found = page.evaluate("window.ahead")
+    assert len(found) > 20 and max(found) <= 0
+
+
+def test_a_damaged_link_keeps_what_is_good_and_says_what_it_left_out(compare):
+    page = compare("?a_budget=100&b_span=eleven&b_budget=300")
+    page.wait_for_function("() => document.querySelector('#a_budget input').value === '100'")
+    assert page.input_value("#b_budget input[type=number]") == "300"
+    assert page.input_value("#b_span input[type=number]") == "15"
+    said = page.inner_text("#run-problem")
+    assert "eleven" in said
 
 
 def test_a_side_that_cannot_run_is_named_beside_the_button(compare):

@@ -61,6 +61,7 @@ class SyntheticRun:
     tokens: list[str] | None = None
     observe: bool = True
     run: str = "synthetic"
+    reason: str = "length"
     settings: dict[str, object] = field(default_factory=dict)
     trace: Trace | None = None
 
@@ -137,7 +138,7 @@ class SyntheticRun:
                 told = event.step
         if told != event.step:
             yield self.feed.message()
-        yield self.feed.message("done", "Done: all the tokens asked for were written.")
+        yield self.feed.message("done", "Done.", self.reason)
 
     @property
     def strings(self) -> list[str]:
