@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
+from typing import Any
 
 import gradio as gr
 
@@ -25,6 +27,19 @@ def actions(label: str, settings: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
             run = gr.Button(label, variant="primary", elem_id="run")
             stop = gr.Button("Stop", elem_id="stop")
     return run, stop, problem
+
+
+def clear_when_edited(components: Iterable[Any], *said: gr.HTML) -> None:
+    """What was wrong stands no longer once somebody changes a setting; progress stays."""
+    given = list(components)
+    texts = [one for one in given if isinstance(one, gr.Textbox)]  # into which one may paste
+    gr.on(
+        [*(one.input for one in given), *(text.blur for text in texts)],
+        None,
+        list(said),
+        list(said),
+        js="(...said) => said.map((text) => (text || '').includes('role=') ? '' : text)",
+    )
 
 
 def problem_text(*sentences: str) -> str:

@@ -9,18 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.actions import actions, problem_text
+from app.components.actions import actions, clear_when_edited, problem_text
 from app.components.controls import MAIN, control, fitting, policy_info, restored
 from app.components.live_map import asking, named
 from app.components.module import module_html
 from app.components.share import share
+from app.components.text import KEPT, TextControls, with_kept
 from app.feed import Message, as_text
 from app.pair import forget_pair, pair_messages, stop_pair
 from app.preview import in_page_words
 from app.recorded import recorded_pair
 from app.runner import describe_problem
 from app.runs import RUNS
-from app.samples import samples
 from app.session import (
     LINK_PROBLEM,
     PAIR_DEFAULTS,
@@ -51,7 +51,15 @@ def compare(demo: gr.Blocks) -> None:
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
             gr.HTML("<h2 class='lx-title' id='own-pair'>Your own pair</h2>")
-            inputs = _text_controls()
+            text = TextControls()
+            ways = [("Only read it", "read"), ("Continue it", "generate")]
+            mode = PAIR_DEFAULTS[""]["mode"]
+            inputs: _Inputs = {
+                ("", "prompt"): text.prompt,
+                ("", "mode"): control(
+                    "mode", choices=ways, value=mode, label="What to do", info=None
+                ),
+            }
             run, stop, problem = actions("Run both", "own-pair")
             said = gr.HTML(elem_classes="lx-said lx-progress", elem_id="run-said")
             for side in SIDES:
@@ -88,14 +96,21 @@ def compare(demo: gr.Blocks) -> None:
     run.click(None, None, None, js=_SHOW_MAP)
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
+    clear_when_edited([*components, text.sample], problem, said)
     for side in SIDES:
         _fit(inputs, side)
 
-    def restore(request: gr.Request) -> list[Any]:
-        return _restored(inputs, dict(request.query_params))
+    def restore(kept: str, request: gr.Request) -> list[Any]:
+        return _restored(inputs, dict(request.query_params), kept)
 
-    where = [*components, link, problem]
-    demo.load(restore, None, where, show_progress="hidden", api_visibility="private")
+    demo.load(
+        restore,
+        text.kept,
+        [*components, text.sample, link, problem],
+        js=KEPT,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def recorded_messages() -> list[Message]:
@@ -113,28 +128,6 @@ def recorded_messages() -> list[Message]:
 def as_pair(messages: list[Message]) -> str:
     """Messages as one value of the component."""
     return as_text({"messages": messages})
-
-
-def _text_controls() -> _Inputs:
-    found = samples()
-    pick = gr.Dropdown(
-        [s.name for s in found], value=found[1].name, label="Sample text", elem_id="sample"
-    )
-    prompt = control(
-        "prompt",
-        value=found[1].text,
-        info=None,
-        lines=5,
-        max_lines=5,
-        placeholder="Paste a long text, or pick a sample",
-    )
-    texts = {s.name: s.text for s in found}
-    pick.input(lambda name: texts.get(name, ""), pick, prompt, api_visibility="private")
-    ways = [("Only read it", "read"), ("Continue it", "generate")]
-    mode = control(
-        "mode", choices=ways, value=PAIR_DEFAULTS[""]["mode"], label="What to do", info=None
-    )
-    return {("", "prompt"): prompt, ("", "mode"): mode}
 
 
 def _side_controls(side: str) -> _Inputs:
@@ -197,13 +190,14 @@ def _share(inputs: _Inputs) -> gr.HTML:
     return share(components, make)
 
 
-def _restored(inputs: _Inputs, query: dict[str, str]) -> list[Any]:
-    """Updates of the controls from a link, and what to say of it."""
+def _restored(inputs: _Inputs, query: dict[str, str], kept: str = "") -> list[Any]:
+    """Updates of the controls from a link and of the text, and what to say of it."""
     found, wrong = understood(query, pair_from_query)
     flat = {(side, name): value for side, named in found.items() for name, value in named.items()}
     said = "Settings taken from the link." if flat else gr.skip()
     problem = problem_text(*map(LINK_PROBLEM.format, wrong)) if wrong else gr.skip()
-    return [*restored(inputs, flat), said, problem]
+    flat, sample = with_kept(flat, ("", "prompt"), kept)
+    return [*restored(inputs, flat), sample, said, problem]
 
 
 def _run_for_page(

@@ -8,16 +8,16 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.actions import actions, problem_text
+from app.components.actions import actions, clear_when_edited, problem_text
 from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.components.share import share
+from app.components.text import KEPT, TextControls, with_kept
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
 from app.runs import RUNS
-from app.samples import samples
 from app.session import LINK_PROBLEM, from_query, to_query, understood
 from lacache_core.errors import LaCacheError
 from lacache_core.policies import SETTINGS
@@ -43,7 +43,12 @@ def explore(demo: gr.Blocks) -> None:
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
             gr.HTML("<h2 class='lx-title' id='own-run'>Your own run</h2>")
-            inputs = _text_controls()
+            text = TextControls()
+            ways = [("Continue the text", "generate"), ("Only read it", "read")]
+            inputs = {
+                "prompt": text.prompt,
+                "mode": control("mode", choices=ways, label="What to do", info=None),
+            }
             inputs["policy"] = control("policy", info=policy_info(FIELDS["policy"].default))
             inputs["budget"] = control("budget")
             run, stop, problem = actions("Run", "own-run")
@@ -88,6 +93,7 @@ def explore(demo: gr.Blocks) -> None:
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
+    clear_when_edited([*components, text.sample], problem)
 
     def show_preview(tokens: Any, *given: Any) -> tuple[Any, ...]:
         return _preview(dict(zip(names, given, strict=True)), tokens)
@@ -104,11 +110,17 @@ def explore(demo: gr.Blocks) -> None:
         api_visibility="private",
     )
 
-    def restore(request: gr.Request) -> list[Any]:
-        return _restored(inputs, dict(request.query_params))
+    def restore(kept: str, request: gr.Request) -> list[Any]:
+        return _restored(inputs, dict(request.query_params), kept)
 
-    where = [*components, link, problem]
-    demo.load(restore, None, where, show_progress="hidden", api_visibility="private")
+    demo.load(
+        restore,
+        text.kept,
+        [*components, text.sample, link, problem],
+        js=KEPT,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def _problem_of(message: Message) -> str:
@@ -117,28 +129,6 @@ def _problem_of(message: Message) -> str:
     if state["name"] != "failed":
         return ""
     return problem_text(state["message"])
-
-
-def _text_controls() -> dict[str, Any]:
-    """The text and what to do with it, by name of the setting."""
-    inputs: dict[str, Any] = {}
-    found = samples()
-    pick = gr.Dropdown(
-        [s.name for s in found], value=found[1].name, label="Sample text", elem_id="sample"
-    )
-    inputs["prompt"] = gr.Textbox(
-        found[1].text,
-        label="Text",
-        lines=5,
-        max_lines=5,
-        elem_id="prompt",
-        placeholder="Paste a long text, or pick a sample",
-    )
-    texts = {s.name: s.text for s in found}
-    pick.input(lambda name: texts.get(name, ""), pick, inputs["prompt"], api_visibility="private")
-    ways = [("Continue the text", "generate"), ("Only read it", "read")]
-    inputs["mode"] = control("mode", choices=ways, label="What to do", info=None)
-    return inputs
 
 
 _SHOW_MAP = """() => setTimeout(() => {
@@ -157,12 +147,13 @@ def _share(inputs: dict[str, Any]) -> gr.HTML:
     return share(components, make)
 
 
-def _restored(inputs: dict[str, Any], query: dict[str, str]) -> list[Any]:
-    """Updates of the controls from a link, and what to say of it."""
+def _restored(inputs: dict[str, Any], query: dict[str, str], kept: str = "") -> list[Any]:
+    """Updates of the controls from a link and of the text, and what to say of it."""
     found, wrong = understood(query, from_query)
     said = "Settings taken from the link." if found else gr.skip()
     problem = problem_text(*map(LINK_PROBLEM.format, wrong)) if wrong else gr.skip()
-    return [*restored(inputs, found), said, problem]
+    found, sample = with_kept(found, "prompt", kept)
+    return [*restored(inputs, found), sample, said, problem]
 
 
 def _run_for_page(values: dict[str, Any], session: str | None) -> Iterator[Message]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from app.components.text import OWN
 from app.pages import explore
 from app.samples import samples
 from lacache_core.errors import InvalidSettingError
@@ -88,9 +89,10 @@ def controls():
 
 def test_a_link_sets_the_controls_it_names_and_no_others():
     query = {"span": "8", "policy": "full", "utm": "x"}
-    *updates, said, _ = explore._restored(controls(), query)
+    *updates, sample, said, _ = explore._restored(controls(), query)
     assert [u.get("value") for u in updates] == [None, 8, "full", None]
     assert said == "Settings taken from the link."
+    assert sample == gr.skip()
 
 
 @pytest.mark.parametrize("budget, low, high", [(20, 20, 1024), (300, 40, 1024), (4096, 40, 4096)])
@@ -103,7 +105,7 @@ def test_a_link_may_go_further_than_a_slider(budget, low, high):
     "query, said", [({"span": "<b>many</b>"}, "span = "), ({"policy": "h3o"}, "policy = ")]
 )
 def test_a_damaged_link_changes_nothing_and_says_why(query, said):
-    *updates, _, told = explore._restored(controls(), query)
+    *updates, _, _, told = explore._restored(controls(), query)
     assert not any("value" in update for update in updates)
     assert said in told and "<b>" not in told
 
@@ -111,11 +113,31 @@ def test_a_damaged_link_changes_nothing_and_says_why(query, said):
 def test_what_is_right_in_a_damaged_link_is_kept():
     inputs = controls()
     query = {"prompt": "hello there", "budget": "abc", "span": "9"}
-    *updates, told, problem = explore._restored(inputs, query)
+    *updates, _, told, problem = explore._restored(inputs, query)
     named = dict(zip(inputs, updates, strict=True))
     given = {name: update["value"] for name, update in named.items() if "value" in update}
     assert given == {n: v for n, v in {"prompt": "hello there", "span": 9}.items() if n in inputs}
     assert "budget = 'abc'" in problem.replace("&#x27;", "'") and "taken from the link" in told
+
+
+@pytest.mark.parametrize(
+    "query, kept, text, name",
+    [
+        ({}, "my own words", "my own words", OWN),
+        ({}, samples()[2].text, samples()[2].text, samples()[2].name),
+        ({"span": "8"}, "my own words", "my own words", OWN),
+        ({"prompt": "of the link"}, "my own words", "of the link", OWN),
+        ({"sample": samples()[0].name}, "my own words", samples()[0].text, samples()[0].name),
+    ],
+)
+def test_a_text_that_the_tab_kept_is_there_again_unless_a_link_brings_another(
+    query, kept, text, name
+):
+    inputs = controls()
+    *updates, sample, said, _ = explore._restored(inputs, query, kept)
+    assert dict(zip(inputs, updates, strict=True))["prompt"]["value"] == text
+    assert sample["value"] == name
+    assert (said == "Settings taken from the link.") == bool(query)
 
 
 def test_a_number_that_is_being_typed_is_no_error():

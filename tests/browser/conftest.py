@@ -91,19 +91,40 @@ def address():
         yield url
 
 
+@pytest.fixture(scope="module")
+def with_model(smollm2):
+    """The app with the embedded model."""
+    with serving() as url:
+        yield url
+
+
 @pytest.fixture
-def visit(open_page, address):
-    """Opens the app and waits until a recorded run is drawn; nothing may have gone wrong there."""
+def visiting(open_page):
+    """Makes what opens pages of an app: ``visiting(address)(query)``.
+
+    Nothing may have gone wrong on any of them when the test ends, or left this machine.
+    """
     opened = []
 
-    def start(query="", **options):
-        watched = open_page(f"{address}/{query}", **options)
-        watched.page.wait_for_function(DRAWN)
-        opened.append(watched)
-        return watched.page
+    def made(address, ready):
+        """``ready(page)`` waits until there is something to look at."""
 
-    start.opened = opened
-    yield start
+        def start(query="", **options):
+            watched = open_page(f"{address}{query}", **options)
+            ready(watched.page)
+            opened.append(watched)
+            return watched.page
+
+        start.opened = opened
+        return start
+
+    yield made
     for watched in opened:
         assert watched.problems == []
         assert watched.outside() == []
+
+
+@pytest.fixture
+def visit(visiting, address):
+    """Opens the app and waits until a recorded run is drawn."""
+    return visiting(f"{address}/", lambda page: page.wait_for_function(DRAWN))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from served import serving
+from forms import number
 
 from app.runner import RUNS
 
@@ -13,31 +13,9 @@ C = "document.querySelector('#comparison .lc-root').__comparison"
 TEXT = "The old lighthouse stood on a rock, and nobody had lit its lamp for years. " * 6
 
 
-@pytest.fixture(scope="module")
-def address(smollm2):
-    with serving() as url:
-        yield url
-
-
 @pytest.fixture
-def compare(open_page, address):
-    opened = []
-
-    def start(query="", **options):
-        watched = open_page(f"{address}/compare{query}", **options)
-        watched.page.wait_for_selector(".lc-compare")
-        opened.append(watched)
-        return watched.page
-
-    yield start
-    for watched in opened:
-        assert watched.problems == []
-        assert watched.outside() == []
-
-
-def number(page, name, value):
-    page.fill(f"#{name} input[type=number]", str(value))
-    page.press(f"#{name} input[type=number]", "Enter")
+def compare(visiting, with_model):
+    return visiting(f"{with_model}/compare", lambda page: page.wait_for_selector(".lc-compare"))
 
 
 def run(page, text=TEXT, budget=48):
@@ -164,6 +142,13 @@ def test_a_side_that_cannot_run_is_named_beside_the_button(compare):
     assert said.startswith("B: ") and "not possible" in said
     assert page.input_value("#prompt textarea") == "keep this text"
     assert page.evaluate(f"{C}.stores.a.setup.origin") == "recorded"
+    number(page, "b_budget", 64)  # what is wrong is said until something is changed
+    page.wait_for_selector("#run-said [role=alert]", state="detached")
+    page.reload()
+    page.wait_for_function(
+        "() => document.querySelector('#prompt textarea')?.value.includes('keep')"
+    )
+    assert page.input_value("#sample input") == "Your own text"
 
 
 def test_a_link_restores_both_settings(compare):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from served import serving
+from forms import number
 
 from app.runner import RUNS
 
@@ -16,27 +16,9 @@ STORE = "document.querySelector('#live-map .lc-root').__lacache.store"
 LONG = "It was a quiet evening on the island, and nobody had lit the lamp. " * 40
 
 
-@pytest.fixture(scope="module")
-def address(smollm2):
-    with serving() as url:
-        yield url
-
-
 @pytest.fixture
-def explore(open_page, address):
-    """Opens the page; checks at the end that nothing went wrong and nothing left this machine."""
-    opened = []
-
-    def start(query="", **options):
-        watched = open_page(f"{address}/{query}", **options)
-        watched.page.wait_for_selector(".lc-canvas")
-        opened.append(watched)
-        return watched.page
-
-    yield start
-    for watched in opened:
-        assert watched.problems == []
-        assert watched.outside() == []
+def explore(visiting, with_model):
+    return visiting(f"{with_model}/", lambda page: page.wait_for_selector(".lc-canvas"))
 
 
 def store(page, expression):
@@ -46,8 +28,7 @@ def store(page, expression):
 def fill(page, prompt, new_tokens=24, budget=64):
     page.fill("#prompt textarea", prompt)
     for name, value in (("budget", budget), ("max_new_tokens", new_tokens)):
-        page.fill(f"#{name} input[type=number]", str(value))
-        page.press(f"#{name} input[type=number]", "Enter")
+        number(page, name, value)
 
 
 def run(page, *given, **options):
@@ -182,11 +163,52 @@ def test_an_impossible_setting_says_why_and_loses_nothing(explore):
     assert "not possible" in page.inner_text(".lc-status")
     assert page.input_value("#prompt textarea") == "keep this text"
     assert "not possible" in page.inner_text("#run-problem")
-    # A run that is possible takes the reason away.
+    # What is wrong is said until something is changed.
     page.fill("#overlap input[type=number]", "0")
+    page.wait_for_selector("#run-problem p", state="detached")
     run(page, "keep this text", new_tokens=3, budget=64)
     wait_state(page, "done")
     assert page.locator("#run-problem p").count() == 0
+
+
+def test_ones_own_text_outlives_a_reload_and_the_list_of_samples_says_so(explore):
+    page = explore()
+    sample = page.input_value("#sample input")
+    page.fill("#prompt textarea", "Keep these words of mine.")
+    page.wait_for_function("() => document.querySelector('#sample input').value.includes('own')")
+    page.reload()
+    page.wait_for_function(
+        "() => document.querySelector('#prompt textarea')?.value.includes('mine')"
+    )
+    assert page.input_value("#sample input") == "Your own text"
+    page.click("#sample input")
+    page.get_by_role("option", name=sample).click()
+    page.wait_for_function(
+        "() => !document.querySelector('#prompt textarea')?.value.includes('mine')"
+    )
+    page.reload()
+    page.wait_for_timeout(1500)
+    assert page.input_value("#sample input") == sample
+
+
+def test_a_damaged_link_keeps_what_is_good_and_says_what_it_left_out(explore):
+    page = explore("?budget=300&span=eleven")
+    page.wait_for_selector("#run-problem p")
+    assert "eleven" in page.inner_text("#run-problem")
+    assert page.input_value("#budget input[type=number]") == "300"
+    assert page.input_value("#span input[type=number]") == "15"
+
+
+def test_another_run_takes_the_place_of_the_one_that_goes_on(explore):
+    page = explore()
+    run(page, LONG, new_tokens=400)
+    before = store(page, "s.run")
+    fill(page, "A short one.", new_tokens=5)
+    page.click("#run")
+    page.wait_for_function(f"(before) => {STORE}.run !== before", arg=before)
+    wait_state(page, "done")
+    assert store(page, "s.setup.promptTokens") < 20
+    assert RUNS.active == 0
 
 
 def test_a_slider_previews_the_pattern_before_any_run(explore):
