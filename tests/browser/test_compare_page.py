@@ -148,7 +148,7 @@ def test_a_side_that_cannot_run_is_named_beside_the_button(compare):
     page.wait_for_function(
         "() => document.querySelector('#prompt textarea')?.value.includes('keep')"
     )
-    assert page.input_value("#sample input") == "Your own text"
+    page.wait_for_function("() => document.querySelector('#sample input').value.includes('own')")
 
 
 def test_a_link_restores_both_settings(compare):
