@@ -184,8 +184,9 @@ class Runs:
         else:
             kept = kept_snapshot(trace, run="saved", origin=_origin(source))
             data, media = page(kept), "text/html"
+        so_far = "" if trace.manifest.get("stop_reason") else "-so-far"  # the run is going on
         return {
-            "name": f"{file_name(trace)}.{kind}",
+            "name": f"{file_name(trace)}{so_far}.{kind}",
             "type": media,
             "base64": base64.b64encode(data).decode("ascii"),
         }

@@ -127,11 +127,16 @@ def kept_snapshot(trace: Trace, *, run: str, origin: str) -> Message:
     """The snapshot of a run that is over and kept as a trace: all of it is there at once."""
     reason = trace.manifest.get("stop_reason", "")
     unfinished = reason in ("", "cancelled", "deadline")
+    so_far = f"Saved while the run was going on, after {trace.num_tokens:,} tokens."
     return snapshot(
         trace,
         run=run,
         seq=0,
-        state={"name": "stopped" if unfinished else "done", "message": "", "reason": reason},
+        state={
+            "name": "stopped" if unfinished else "done",
+            "message": "" if reason else so_far,
+            "reason": reason,
+        },
         figures=figures_of(trace),
         frames=True,
         origin=origin,

@@ -1,4 +1,5 @@
-"""Markdown tables from what the command line measured: policies down, budgets across.
+"""Markdown tables from what the command line measured: policies down, budgets across; of a needle
+grid, depths across, a table for every length.
 
 python -m lacache_core perplexity --text novel.txt ... --json > novel.json
 python -m benchmarks tables novel.json
@@ -35,6 +36,25 @@ def table(cells: list[Cell], value: Callable[[Cell], str], best: Callable[[Cell]
     return "\n".join(lines)
 
 
+def needle_tables(cells: list[Cell]) -> str:
+    """For each length: policies down, depths across; right answers and the share still held."""
+    found = []
+    for length in sorted({cell["length"] for cell in cells}):
+        here = [cell for cell in cells if cell["length"] == length]
+        depths = sorted({cell["depth"] for cell in here})
+        lines = [f"| {length:,} tokens | " + " | ".join(f"depth {d:g}" for d in depths) + " |"]
+        lines.append("|---|" + "--:|" * len(depths))
+        for name in dict.fromkeys(name_of(cell) for cell in here):
+            at = {cell["depth"]: cell for cell in here if name_of(cell) == name}
+            shown = [
+                f"{c['correct']} of {c['trials']} ({c['needle_layers']:.0%})".replace("%", " %")
+                for c in (at[depth] for depth in depths)
+            ]
+            lines.append(f"| {name} | " + " | ".join(shown) + " |")
+        found.append("\n".join(lines))
+    return "\n\n".join(found)
+
+
 def name_of(cell: Cell) -> str:
     """A contender without its budget."""
     settings = cell["settings"]
@@ -55,7 +75,5 @@ def main(arguments: list[str]) -> int:
                 table(cells, lambda c: f"{c['perplexity']:.2f}", lambda c: float(c["perplexity"]))
             )
         else:
-            print(
-                table(cells, lambda c: f"{c['correct']} of {c['trials']}", lambda c: -c["correct"])
-            )
+            print(needle_tables(cells))
     return 0

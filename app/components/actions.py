@@ -9,7 +9,9 @@ from typing import Any
 import gradio as gr
 
 
-def actions(label: str, settings: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
+def actions(
+    label: str, settings: str, ident: str = "", said: str = ""
+) -> tuple[gr.Button, gr.Button, gr.HTML]:
     """The two buttons, and what shows ``problem``.
 
     Parameters
@@ -18,14 +20,19 @@ def actions(label: str, settings: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
         What the first button says.
     settings
         The ``id`` of the element at which the page's settings begin.
+    ident
+        What the ``elem_id`` of each ends with, where a page has several.
+    said
+        What stands above the buttons at first, where that is more than problems.
     """
     with gr.Column(elem_classes="lx-start"):
-        problem = gr.HTML(elem_id="run-problem", elem_classes="lx-problem", padding=False)
+        shown = "lx-check" if said else "lx-problem"
+        problem = gr.HTML(said, elem_id=f"run-problem{ident}", elem_classes=shown, padding=False)
         with gr.Row(elem_classes="lx-actions"):
             jump = f"<a href='#{settings}'>Settings</a>"
             gr.HTML(jump, elem_classes="lx-jump", padding=False)
-            run = gr.Button(label, variant="primary", elem_id="run")
-            stop = gr.Button("Stop", elem_id="stop")
+            run = gr.Button(label, variant="primary", elem_id=f"run{ident}")
+            stop = gr.Button("Stop", elem_id=f"stop{ident}")
     return run, stop, problem
 
 

@@ -1,6 +1,7 @@
 """What a measurement gives, as a Gradio component: progress, figures, table, files, runs behind it.
 
-Its value is ``{"follow": id}`` as JSON text; everything else it asks for by that id.
+Its value is ``{"follow": id}`` as JSON text; everything else it asks for by that id. Its event
+``select`` says that somebody looks at a measurement again, with its ``id``.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def measurement(
       file: (given) => server.file(given),
       snapshot: (given) => server.snapshot(given),
       exportRun: (given) => server.export_run(given),
+      chosen: (id) => trigger('select', {{ id }}),
     }}"""
     functions = [look, stop, earlier, open_cell, file, named("snapshot", runs.snapshot), export_run]
     return module_html("measurement.js", options=mount, functions=functions, **options)

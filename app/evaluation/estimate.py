@@ -21,6 +21,8 @@ TOKEN_SECONDS = 0.0027
 _ANSWER_TOKENS = 11
 _CHARACTERS_PER_TOKEN = 3.0
 _SPEED = "speed"
+ANY = ""
+"""Whose speed it is where that of a policy is not known."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def estimate(request: Request, store: Store | None = None) -> Estimate:
         When none of the contenders can take part; the first reason.
     """
     competing = request.competing()
+    factors = {one.policy: speed_factor(one.policy, store) for one in competing}
     if request.kind == "needle":
         lengths = [n for n in request.grid.lengths for _ in request.grid.depths]
         places = [n for n in lengths for _ in range(request.grid.seeds)]
@@ -67,7 +70,7 @@ def estimate(request: Request, store: Store | None = None) -> Estimate:
         if request.kind == "perplexity" and request.text.private:
             length = min(length, 1 + int(len(request.text.own) / _CHARACTERS_PER_TOKEN))
         places = [length]
-    tokens = runs = 0
+    seconds, tokens, runs = 0.0, 0, 0
     refused: list[str] = []
     errors: list[InvalidSettingError] = []
     for one in competing:
@@ -80,9 +83,9 @@ def estimate(request: Request, store: Store | None = None) -> Estimate:
                 errors.append(error)
                 continue
             tokens, runs = tokens + due, runs + 1
+            seconds += reference_seconds(request, due, 1) * factors[one.policy]
     if not runs:
         raise errors[0]
-    seconds = reference_seconds(request, tokens, runs) * speed_factor(request, store)
     return Estimate(seconds, tokens, tuple(dict.fromkeys(refused)))
 
 
@@ -101,29 +104,34 @@ def _due(one: Contender, length: int, request: Request) -> int:
     raise InvalidSettingError(field, length, f"at most {positions:,}, the model's positions")
 
 
-def speed_factor(request: Request, store: Store | None) -> float:
-    """How much longer than the reference this machine took, the last time."""
-    if store is None:
-        return 1.0
-    try:
-        record = store.get(_SPEED, {"model": default_model_id()})
-    except StoreUnavailableError:
-        return 1.0
-    factor = record.result.get("factor") if record else None
-    return factor if isinstance(factor, float) and 0.001 < factor < 1000 else 1.0
+def speed_factor(policy: str, store: Store | None) -> float:
+    """How much longer than the reference this machine took the last time, best with this policy."""
+    for whose in (policy, ANY):
+        try:
+            record = None if store is None else store.get(_SPEED, _key(whose))
+        except StoreUnavailableError:
+            return 1.0
+        factor = record.result.get("factor") if record else None
+        if isinstance(factor, float) and 0.001 < factor < 1000:
+            return factor
+    return 1.0
 
 
-def keep_speed(request: Request, seconds_per_token: float, store: Store) -> None:
-    """Remember how fast this machine was with a measurement."""
+def keep_speed(request: Request, policy: str, seconds_per_token: float, store: Store) -> None:
+    """Remember how fast this machine was with a policy, or with ``ANY``."""
     mean = sum(request.grid.lengths) / len(request.grid.lengths)
     runs = 1 if request.kind == "needle" else 0
     tokens = int(mean) if request.kind == "needle" else 1
     expected = reference_seconds(request, tokens, runs) / tokens
     try:
         factor = float(seconds_per_token / expected)
-        store.put(_SPEED, {"model": default_model_id()}, {"factor": factor})
+        store.put(_SPEED, _key(policy), {"factor": factor})
     except LaCacheError:
         return  # only the next estimate is poorer for it
+
+
+def _key(policy: str) -> dict[str, str]:
+    return {"model": default_model_id(), "policy": policy}
 
 
 def in_words(seconds: float) -> str:

@@ -283,7 +283,7 @@ def _heatmap(
     )
     figure.update_xaxes(title_text="Tokens", type="category", showgrid=False, ticks="")
     figure.update_yaxes(
-        title_text="Depth of the needle",
+        title_text="Depth",
         type="category",
         autorange="reversed",
         showgrid=False,

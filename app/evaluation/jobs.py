@@ -10,17 +10,16 @@ import contextvars
 import logging
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from app.evaluation.estimate import in_words, keep_speed
+from app.evaluation.estimate import ANY, in_words, keep_speed
+from app.evaluation.measurement import OVER, Measurement
 from app.evaluation.measuring import in_page_words, measure, open_store, public
-from app.evaluation.report import report
-from app.evaluation.requests import KINDS, Request, command
+from app.evaluation.report import contenders_in_words, report
+from app.evaluation.requests import KINDS, Request
 from app.runner import BORROWS_GPU, describe_problem, loading
 from app.runs import RUNS, Runs
 from app.snapshot import Message
@@ -39,59 +38,6 @@ UNWATCHED_SECONDS = 240.0
 """On a public Space a measurement that nobody has looked at for so long is stopped."""
 DEADLINE_SECONDS = 900.0
 """How long one may take there."""
-OVER = ("done", "stopped", "failed")
-
-
-class Measurement:
-    """One measurement: how it goes and what is there by now."""
-
-    def __init__(self, request: Request) -> None:
-        self.id = uuid.uuid4().hex
-        self.request = request
-        self.cancel = threading.Event()
-        self.state, self.message = "waiting", "Waiting for another measurement to end."
-        self.progress: Progress | None = None
-        self.cells: list[Row] = []
-        self.about: Row = {}
-        self.notes: list[str] = []
-        self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.version = 0
-        self.looked_at = time.monotonic()
-        self.reason = ""  # why it was stopped, where nobody pressed Stop
-        self._told: tuple[int, Message] = (-1, {})
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.state in OVER
-
-    def say(self, state: str, message: str) -> None:
-        """How it goes."""
-        self.state, self.message = state, message
-        self.version += 1
-
-    def kept(self) -> Row:
-        """All of it as it is stored; nothing of a text that somebody brought along."""
-        return {
-            "kind": self.request.kind,
-            "title": self.request.about,
-            "command": command(self.request),
-            "budgets": [one.budget for one in self.request.competing()],
-            "state": self.state,
-            "message": self.message,
-            "cells": self.cells,
-            "about": self.about,
-            "notes": self.notes,
-            "created": self.created,
-        }
-
-    def whole(self) -> Message:
-        """All of it for the page."""
-        version = self.version
-        if self._told[0] != version:
-            told = {"id": self.id, "version": version, **report(finite(self.kept()))}
-            self._told = (version, told)
-        return self._told[1]
 
 
 class Measurements:
@@ -200,12 +146,19 @@ class Measurements:
             {
                 "id": record.key["id"],
                 "title": record.result["title"],
+                "who": contenders_in_words(record.result["cells"]),
                 "created": record.result["created"],
                 "state": record.result["state"],
             }
             for record in mine[:MOST_EARLIER]
         ]
         return {"found": told, "notes": self._complaints}
+
+    def form(self, name: object) -> Row:
+        """What the controls said when a measurement began; empty where that is not known."""
+        found = self._by_id.get(name) if isinstance(name, str) else None
+        kept = found.kept() if found is not None else self._kept(name)
+        return {} if kept is None else dict(kept.get("form") or {})
 
     def run_behind(self, name: object, record_id: object) -> Message | None:
         """The snapshot of a run behind a cell, by the measurement's id and the record's.
@@ -346,7 +299,10 @@ class Measurements:
                 items.close()  # the worker process does not see the event
         took = time.monotonic() - started
         if speed and took > 3:
-            keep_speed(found.request, speed[0], self.store)
+            keep_speed(found.request, ANY, speed[0], self.store)
+        for cell in found.cells:
+            if cell.get("complete") and (pace := cell.get("tokens_per_second")):
+                keep_speed(found.request, cell["policy"], 1 / pace, self.store)
         if found.cancel.is_set():
             return "stopped", found.reason or "Stopped. What is finished is kept."
         return "done", f"It took {in_words(took)}."

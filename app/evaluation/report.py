@@ -63,6 +63,7 @@ def report(kept: Row) -> Message:
         "kind": kind,
         "title": kept["title"],
         "command": kept["command"],
+        "who": contenders_in_words(cells),
         "created": kept["created"],
         "state": {"name": kept["state"], "message": kept["message"]},
         "progress": None,
@@ -85,13 +86,28 @@ def _reading_row(cell: Row) -> Message:
         "cells": [
             name_of(cell),
             number(cell["perplexity"], ",.3f"),
-            f"{cell['tokens']:,}" if read else NONE,
+            _tokens(cell) if read else NONE,
             f"{cell['held']:,}" if read else NONE,
             f"{cell['union']:,}" if read else NONE,
             f"{cell['kv_bytes'] / 1e6:,.1f} MB" if read else NONE,
             number(cell["tokens_per_second"], ",.1f"),
         ]
     }
+
+
+def _tokens(cell: Row) -> str:
+    """How many were read, and of how many where some are missing."""
+    if cell["complete"]:
+        return f"{cell['tokens']:,}"
+    return f"{cell['tokens']:,} of {cell['length']:,}"
+
+
+def contenders_in_words(cells: Sequence[Row]) -> str:
+    """Who competes, and under which budgets."""
+    who = ", ".join(dict.fromkeys(str(cell["label"]) for cell in cells))
+    sizes = dict.fromkeys(cell["budget"] for cell in cells if cell["budget"] is not None)
+    budgets = ", ".join(f"{size:,}" for size in sizes)
+    return f"{who}; budget {budgets}" if budgets else who
 
 
 def _needle_table(cells: Sequence[Row], budgets: Sequence[int | float | None]) -> Message:

@@ -103,6 +103,8 @@ class Request:
         Of ``needle``.
     fresh
         Measure again what was measured before.
+    form
+        What the controls said, so that they can say it again; nothing of a text of one's own.
     """
 
     kind: Kind
@@ -114,8 +116,9 @@ class Request:
     stretch: int | None = None
     read_chunk: int = 1
     grid: Grid = field(default_factory=Grid)
-    chunk: int = 64
+    chunk: int = RunSettings.model_fields["chunk"].default
     fresh: bool = False
+    form: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def competing(self) -> list[Contender]:
         """Who competes."""
@@ -123,9 +126,11 @@ class Request:
         sinks = {} if self.num_sink == usual else {"num_sink": self.num_sink}
         return contenders(self.policies, self.budgets, sinks)
 
-    @property
-    def about(self) -> str:
-        """What is measured, in a line; says nothing of a text but where it is from."""
+    def about(self, length: int | None = None) -> str:
+        """What is measured, in a line; says nothing of a text but where it is from.
+
+        ``length`` is the text's, once that is known: it may be shorter than what was asked for.
+        """
         if self.kind == "needle":
             lengths = ", ".join(f"{n:,}" for n in self.grid.lengths)
             each = f"{self.grid.seeds} prompt{'s' * (self.grid.seeds > 1)} a cell"
@@ -133,7 +138,10 @@ class Request:
             return f"{hidden}, lengths {lengths}, {each}"
         step = "" if self.read_chunk == 1 else f", {self.read_chunk} at a time"
         said = str(self.text)
-        return f"{said[:1].upper()}{said[1:]}, {self.tokens:,} tokens{step}"
+        first = int(self.kind == "perplexity")  # which nothing predicts
+        tokens = self.tokens if length is None else min(self.tokens, length - first)
+        what = "predicted" if first else "read"
+        return f"{said[:1].upper()}{said[1:]}, {tokens:,} tokens {what}{step}"
 
 
 def request_of(kind: Kind, values: Mapping[str, Any]) -> Request:
@@ -152,6 +160,7 @@ def request_of(kind: Kind, values: Mapping[str, Any]) -> Request:
         "budgets": tuple(budgets) or (RunSettings.model_fields["budget"].default,),
         "num_sink": _setting("num_sink", values),
         "fresh": values.get("fresh") is True,
+        "form": {name: value for name, value in values.items() if name not in ("own", "fresh")},
     }
     if any("budget" in policy_settings(parse_policy(p)[0]) for p in policies) and not budgets:
         raise InvalidSettingError(TITLES["budgets"], "", f"at least one, each {FRACTION}")

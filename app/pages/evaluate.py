@@ -10,8 +10,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.components.actions import actions
 from app.components.contenders import choose_contenders
-from app.components.controls import control
+from app.components.controls import control, restored
 from app.components.measurement import measurement
 from app.evaluation.estimate import estimate, in_words
 from app.evaluation.findings import findings
@@ -82,17 +83,15 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
     """One tab: settings and what to press on the left, what comes out on the right."""
     with gr.Row(elem_classes="lx-page lx-evaluate"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
+            gr.HTML(f"<h2 class='lx-title' id='own-{kind}'>Your own measurement</h2>")
             inputs = choose_contenders(kind, **_DEFAULTS[kind])
             settings = _needle_controls if kind == "needle" else _text_controls
             inputs |= settings(kind)
             first = _checked(kind, {name: c.value for name, c in inputs.items()})
-            said = gr.HTML(first[0], elem_classes="lx-check", elem_id=f"check-{kind}")
-            with gr.Row(elem_classes="lx-actions"):
-                run = gr.Button("Run", variant="primary", elem_id=f"run-{kind}")
-                stop = gr.Button("Stop", elem_id=f"stop-{kind}")
+            run, stop, said = actions("Run", f"own-{kind}", f"-{kind}", first[0])
             same = gr.Textbox(
                 first[1],
-                label="The same from a terminal",
+                label="These settings from a terminal",
                 lines=2,
                 max_lines=6,
                 interactive=False,
@@ -102,7 +101,12 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
             )
         with gr.Column(scale=1, min_width=320, elem_classes="lx-results"):
             view = measurement(
-                kind, f"check-{kind}", _ABOUT[kind], MEASUREMENTS, RUNS, elem_id=f"measured-{kind}"
+                kind,
+                f"run-problem-{kind}",
+                _ABOUT[kind],
+                MEASUREMENTS,
+                RUNS,
+                elem_id=f"measured-{kind}",
             )
 
     names, components = list(inputs), list(inputs.values())
@@ -112,6 +116,9 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
 
     def start(*given: Any) -> tuple[Any, Any]:
         return _started(kind, dict(zip(names, given, strict=True)))
+
+    def fill(event: gr.EventData) -> list[Any]:
+        return _filled(inputs, MEASUREMENTS.form(event.id))
 
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
@@ -124,6 +131,7 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
     gr.on(events, check, components, [said, same], trigger_mode="always_last", **quiet)
     demo.load(check, components, [said, same], **quiet)  # as fast as this machine was before
     run.click(start, components, [view, said], **quiet)
+    view.select(fill, None, components, **quiet)
     stop.click(None, None, None, js=_STOP.replace("KIND", kind), api_visibility="private")
 
 
@@ -157,7 +165,7 @@ def _text_controls(kind: Kind) -> dict[str, Any]:
             info="owner/name, or owner/name:configuration:split. Needs the library datasets.",
             elem_id=ident + "dataset",
         )
-    inputs["source"].input(
+    inputs["source"].change(
         lambda source: (gr.update(visible=source == "own"), gr.update(visible=source == "hub")),
         inputs["source"],
         [own, hub],
@@ -279,10 +287,15 @@ def _checked(kind: Kind, values: Mapping[str, Any], stored: bool = False) -> tup
         return said, gr.skip() if request is None else command(request)
     left_out = "".join(f"<p>{html.escape(why)}</p>" for why in cost.refused)
     return (
-        f"<p>About <b>{in_words(cost.seconds)}</b>: {cost.tokens:,} tokens to read, less what was "
-        f"measured before.</p>{left_out}",
+        f"<p>About <b>{in_words(cost.seconds)}</b>: {cost.tokens:,} tokens to read. What was "
+        f"measured before takes no time.</p>{left_out}",
         command(request),
     )
+
+
+def _filled(inputs: Mapping[str, Any], form: Mapping[str, Any]) -> list[Any]:
+    """Updates that set the controls to what they said when a measurement began."""
+    return restored(inputs, {name: value for name, value in form.items() if name in inputs})
 
 
 def _started(kind: Kind, values: Mapping[str, Any]) -> tuple[Any, Any]:

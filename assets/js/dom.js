@@ -59,7 +59,7 @@ export function counted(number, one, many = `${one}s`) {
 /** A token as it can be seen: white space made visible where there is nothing else. */
 export function visible(token) {
   const shown = token.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
-  return shown.trim() === "" ? shown.replace(/ /g, "␣") || "∅" : shown;
+  return shown.trim() === "" ? shown.replace(/ /g, "␣") || "(part of a character)" : shown;
 }
 
 export function bytes(number) {

@@ -6,7 +6,7 @@
 import { CellPanel } from "./cell_panel.js";
 import { button, el, svg } from "./dom.js";
 import { mount as mountMap } from "./instrument.js";
-import { menu } from "./menu.js";
+import { Earlier } from "./earlier.js";
 import { dashes, Plot, seriesColour } from "./plot.js";
 import { question } from "./fact.js";
 import { download } from "./save.js";
@@ -16,7 +16,7 @@ const CHIPS = { waiting: "Waiting", loading: "Starting", running: "Measuring", d
 const OVER = ["done", "stopped", "failed"];
 const POLL_MS = 600;
 const PATIENCE_MS = 3000; // between questions when the server does not answer
-const REMEMBERED = 12;
+const REPLACED = "The measurement that was going on was stopped. What it had finished is kept: see Earlier.";
 
 export function mount(element, options) {
   return new MeasurementView(element, options);
@@ -28,8 +28,10 @@ class MeasurementView {
     this.#build();
     this.#watchTheme();
     element.__measurement = this;
-    const [newest] = this.ids;
-    if (newest) this.follow(newest, true);
+    const [newest] = this.earlier.ids;
+    if (!newest) return;
+    this.follow(newest, true);
+    options.chosen(newest);
   }
 
   #build() {
@@ -37,9 +39,11 @@ class MeasurementView {
     this.message = el("span", { className: "lc-message" });
     this.message.setAttribute("role", "status");
     this.left = el("span", { className: "lx-left" });
-    this.list = el("div", { className: "lc-choices" });
-    this.earlier = menu("Earlier", "Measurements that were made before", el("div", {}, this.list));
-    this.earlier.opener.addEventListener("click", () => this.#listEarlier());
+    const { kind } = this.options;
+    this.earlier = new Earlier(kind, (ids) => this.#ask("earlier", { kind, ids }), (id) => {
+      this.follow(id);
+      this.options.chosen(id); // its settings are in the form again
+    });
     this.fill = el("i");
     this.bar = el("div", { className: "lx-bar", hidden: true }, this.fill);
     this.bar.setAttribute("role", "progressbar");
@@ -65,7 +69,7 @@ class MeasurementView {
     this.empty = el("div", { className: "lx-empty" }, ...this.options.empty.map((text) => el("p", { textContent: text })));
     this.element.classList.add("lc", "lx-m");
     this.element.replaceChildren(
-      el("div", { className: "lc-status" }, this.chip, this.message, this.left, el("span", { className: "lx-earlier" }, this.earlier.box)),
+      el("div", { className: "lc-status" }, this.chip, this.message, this.left, this.earlier.node),
       this.bar, this.notes, this.empty,
       el("div", { className: "lx-what" }, this.title, this.made),
       this.switch, this.legend, this.figures, this.cell, this.mapBox, this.numbers, this.files,
@@ -97,10 +101,13 @@ class MeasurementView {
   /** The one way by which the page speaks: which measurement to follow. */
   receive({ follow }) {
     if (!follow) return;
-    if (this.id && this.state && !OVER.includes(this.state.name)) this.stop();
+    const going = this.id && this.state && !OVER.includes(this.state.name);
+    if (going) this.stop();
     this.unsaid?.();
-    this.#remember(follow);
+    this.earlier.remember(follow);
     this.follow(follow);
+    this.replaced = going ? follow : null;
+    this.#notes([]);
     if (this.element.getBoundingClientRect().top > innerHeight * 0.7) this.element.scrollIntoView({ block: "start" });
   }
 
@@ -111,7 +118,7 @@ class MeasurementView {
   /** Ask until it is over. */
   async follow(id, quietly = false) {
     const turn = ++this.turn;
-    this.id = id;
+    this.id = this.earlier.shown = id;
     let version = -1;
     while (turn === this.turn && this.element.isConnected) {
       let found;
@@ -125,8 +132,10 @@ class MeasurementView {
       }
       if (turn !== this.turn) return;
       if (!found) {
-        if (quietly) this.#forget(id);
-        else this.#state({ name: "failed", message: "This measurement is no longer kept." });
+        if (quietly) {
+          this.earlier.forget(id);
+          this.#show(null);
+        } else this.#state({ name: "failed", message: "This measurement is no longer kept." });
         return;
       }
       this.#state(found.state, found.progress);
@@ -185,13 +194,18 @@ class MeasurementView {
     }
     this.title.textContent = some ? found.title : "";
     this.made.textContent = some ? found.made : "";
-    this.notes.replaceChildren(...found.notes.map((text) => el("li", { textContent: text })));
-    this.notes.hidden = !found.notes.length;
+    this.#notes(found.notes);
     this.copy.title = found.command;
     this.numbers.replaceChildren(...(some
       ? [table(`Numbers: ${found.title}`, found.table.columns, found.table.rows, found.kind === "needle" ? (n) => this.#openCell(n) : null)]
       : []));
     this.#draw();
+  }
+
+  #notes(notes) {
+    const said = this.replaced === this.id ? [REPLACED, ...notes] : notes;
+    this.notes.replaceChildren(...said.map((text) => el("li", { textContent: text })));
+    this.notes.hidden = !said.length;
   }
 
   #draw() {
@@ -267,26 +281,6 @@ class MeasurementView {
     }
   }
 
-  async #listEarlier() {
-    this.list.replaceChildren(el("p", { textContent: "Looking…" }));
-    const answer = await this.#ask("earlier", { kind: this.options.kind, ids: this.ids });
-    const { found = [], notes = [] } = answer || {};
-    const nodes = found.map(({ id, title, created, state }) => {
-      const when = new Date(created).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
-      const node = el("button", { type: "button", className: "lc-choice" }, el("b", { textContent: title }),
-        el("span", { textContent: `${when}${state === "done" ? "" : ", not finished"}` }));
-      if (id === this.id) node.setAttribute("aria-current", "true");
-      node.addEventListener("click", () => {
-        this.earlier.close();
-        this.#remember(id);
-        this.follow(id);
-      });
-      return node;
-    });
-    if (!nodes.length) nodes.push(el("p", { textContent: "None yet." }));
-    this.list.replaceChildren(...nodes, ...notes.map((text) => el("p", { textContent: text })));
-  }
-
   /** The server's answer; null when there is none or it is a problem, which is then said. */
   async #ask(what, given) {
     let found = null;
@@ -302,36 +296,6 @@ class MeasurementView {
     if (found === null) this.said.textContent = what === "open" ? "This run is no longer kept. Measuring again makes it anew." : "The server did not answer. Please try again.";
     else this.said.textContent = "";
     return found;
-  }
-
-  get ids() {
-    try {
-      const found = JSON.parse(localStorage.getItem(this.#key)) || [];
-      return Array.isArray(found) ? found.filter((id) => typeof id === "string") : [];
-    } catch {
-      return []; // storage is forbidden, or somebody else's
-    }
-  }
-
-  get #key() {
-    return `lacache-measured-${this.options.kind}`;
-  }
-
-  #remember(id) {
-    this.#store([id, ...this.ids.filter((one) => one !== id)].slice(0, REMEMBERED));
-  }
-
-  #forget(id) {
-    this.#store(this.ids.filter((one) => one !== id));
-    this.#show(null);
-  }
-
-  #store(ids) {
-    try {
-      localStorage.setItem(this.#key, JSON.stringify(ids));
-    } catch {
-      // Without storage a reload begins anew.
-    }
   }
 
   #watchTheme() {

@@ -1,6 +1,7 @@
 // Files made in the browser: a picture of the map, and the compactions as a table.
 
 import { count, pixelRatio } from "./dom.js";
+import { compacts } from "./events.js";
 import { paint } from "./paint.js";
 
 const SHARPNESS = 2; // pixels of the picture for one on the page, at least
@@ -20,14 +21,23 @@ export function fileName(store, ending) {
   return `${words.toLowerCase().match(/[a-z0-9]+/g).join("-").slice(0, 80)}.${ending}`;
 }
 
-const COLUMNS = ["step", "tokens_seen", "first_entry", "group_width", "kept_width", "freed", "cursor", "restart_pass"];
+// Name, what it says of an event, and whether it says anything only of a ladder's groups.
+const COLUMNS = [
+  ["step", (c) => c.step + 1, false],
+  ["tokens_seen", (c) => c.seen, false],
+  ["first_entry", (c) => c.start + 1, true],
+  ["group_width", (c) => c.width, true],
+  ["kept_width", (c) => c.kept, true],
+  ["freed", (c) => c.width - c.kept, false],
+  ["cursor", (c) => c.cursor + 1, true],
+  ["restart_pass", (c) => Number(c.restart), true],
+];
 
-/** The compactions as a table; steps, tokens and entries are counted from 1, as on the screen. */
+/** Compactions or evictions as a table; steps, tokens and entries are counted from 1, as on the screen. */
 export function compactionsCsv(store) {
-  const rows = [...store.compactions].map((c) => [
-    c.step + 1, c.seen, c.start + 1, c.width, c.kept, c.width - c.kept, c.cursor + 1, Number(c.restart),
-  ]);
-  return [COLUMNS, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
+  const columns = COLUMNS.filter(([, , ladder]) => !ladder || compacts(store));
+  const rows = [...store.compactions].map((event) => columns.map(([, of]) => of(event)));
+  return [columns.map(([name]) => name), ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
 }
 
 /** The map as it stands, with what it shows above it and its legend: a promise of a PNG. */

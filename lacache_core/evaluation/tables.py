@@ -59,7 +59,8 @@ def csv_rows(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows: list[Row] = []
     for cell in cells:
         if "stretches" in cell:
-            whose = {name: cell[name] for name in ("policy", "label", "budget", "settings")}
+            named = ("policy", "label", "budget", "settings", "complete")
+            whose = {name: cell[name] for name in named}
             rows += [{**whose, **stretch} for stretch in cell["stretches"]]
         else:
             rows.append({name: value for name, value in cell.items() if name != "answers"})

@@ -129,7 +129,18 @@ def test_an_export_of_a_run_that_goes_on_says_that_it_had_not_ended():
     runs = Runs(recorded=[])
     run = runs.start(None)
     run.source = feed
-    text = base64.b64decode(runs.export(run.id, "html")["base64"]).decode()
+    saved = runs.export(run.id, "html")
+    text = base64.b64decode(saved["base64"]).decode()
     data = json.loads(re.search(r'id="run">(.*?)</script>', text)[1])
     assert data["state"]["name"] == "stopped" and data["setup"]["origin"] == "opened"
+    assert saved["name"].endswith("-so-far.html")
+    tokens = feed.trace().num_tokens
+    assert data["state"]["message"] == f"Saved while the run was going on, after {tokens} tokens."
+    trace = runs.export(run.id, "npz")
+    opened = Runs(recorded=[]).open(trace["name"], trace["base64"])
+    assert "while the run was going on" in opened["state"]["message"]
+    feed.message("done", "Done.", "length")
+    over = runs.export(run.id, "npz")
+    assert "so-far" not in over["name"]
+    assert Runs(recorded=[]).open(over["name"], over["base64"])["state"]["message"] == ""
     assert Kept("a", "opened", feed.trace()).snapshot()["state"]["name"] == "stopped"

@@ -115,7 +115,7 @@ def test_perplexity_by_position_in_figures_table_and_files(evaluate, tmp_path):
         "python -m lacache_core perplexity --policy full --policy lacache --budget 64 "
         "--tokens 96 --read-chunk 16"
     )
-    assert "194 tokens" in page.inner_text("#check-perplexity")
+    assert "194 tokens" in page.inner_text("#run-problem-perplexity")
     page.click("#run-perplexity")
     wait_over(page, "perplexity")
     assert chip(page, "perplexity") == "Done"
@@ -148,22 +148,22 @@ def test_perplexity_by_position_in_figures_table_and_files(evaluate, tmp_path):
 
 def test_what_is_impossible_is_said_beside_run_and_nothing_is_lost(evaluate):
     page = evaluate("perplexity")
-    said = page.locator("#check-perplexity")
+    said = page.locator("#run-problem-perplexity")
     choose(page, "perplexity-budgets", "8")
     page.wait_for_function(
-        "() => document.querySelector('#check-perplexity').innerText.includes('Budgets')"
+        "() => document.querySelector('#run-problem-perplexity').innerText.includes('Budgets')"
     )
     assert "8" in said.inner_text()
     choose(page, "perplexity-budgets", "64")
     page.wait_for_function(
-        "() => document.querySelector('#check-perplexity').innerText.startsWith('About')"
+        "() => document.querySelector('#run-problem-perplexity').innerText.startsWith('About')"
     )
     page.click("#perplexity-source input")
     page.get_by_role("option", name="My own text").click()
     page.wait_for_selector("#perplexity-own textarea")
     page.click("#run-perplexity")
     page.wait_for_function(
-        "() => document.querySelector('#check-perplexity').innerText.includes('Your text')"
+        "() => document.querySelector('#run-problem-perplexity').innerText.includes('Your text')"
     )
     assert chip(page, "perplexity") == "Ready"
     with page.expect_file_chooser() as chooser:
@@ -209,7 +209,7 @@ def test_a_variant_is_built_with_the_controls_of_its_policy(evaluate):
     )
 
 
-def test_stop_keeps_what_is_finished_and_lines_are_flat(evaluate):
+def test_stop_keeps_what_is_finished_and_another_takes_its_place(evaluate):
     page = evaluate("endless")
     policies(page, "endless", "LaCache", "StreamingLLM")
     choose(page, "endless-budgets", "64")
@@ -235,10 +235,39 @@ def test_stop_keeps_what_is_finished_and_lines_are_flat(evaluate):
     assert len(tokens) >= 3 and max(memory[1:]) - min(memory[1:]) < 0.1
     assert "of 200,000 tokens" in page.inner_text("#measured-endless .lx-notes")
     before = rows(page, "endless")
+    assert before[0][2].endswith(" of 200,000")  # what is not finished does not look so
+    # Another one, while the first goes on again, says what became of it.
+    page.click("#run-endless")
+    page.wait_for_function(
+        "() => document.querySelector('#measured-endless .lc-chip').textContent === 'Measuring'"
+    )
+    number(page, "endless-tokens", 1000)
+    page.wait_for_function(
+        "() => document.querySelector('#command-endless textarea').value.includes('1000 ')"
+    )
+    page.click("#run-endless")
+    page.wait_for_selector("#measured-endless .lx-notes >> text=was stopped")
+    wait_over(page, "endless")
+    assert chip(page, "endless") == "Done"
+    assert "1,000 tokens read" in page.inner_text("#measured-endless .lx-what")
+    # One that was made before brings its settings along.
+    page.get_by_role("button", name="Earlier").click()
+    choice = "#measured-endless .lc-choice:has-text('not finished')"
+    said = page.locator(choice).first.inner_text()
+    assert "200,000 tokens" in said and "LaCache, span 15" in said and "budget 64" in said
+    page.locator(choice).first.click()
+    restored = (
+        "() => document.querySelector('#endless-tokens input[type=number]').value === '200000'"
+    )
+    page.wait_for_function(restored)
+    page.wait_for_function(
+        "() => document.querySelector('#command-endless textarea').value.includes('200000')"
+    )
     page.reload()
     show(page, "endless")
     page.wait_for_selector("#measured-endless .lx-table")
-    assert rows(page, "endless") == before
+    page.wait_for_function(restored)
+    assert "--read-chunk 128" in page.input_value("#command-endless textarea")
 
 
 def test_a_reload_finds_a_measurement_going_on(evaluate):

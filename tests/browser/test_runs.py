@@ -205,6 +205,14 @@ def test_the_compactions_are_a_table_of_numbers(visit, tmp_path):
     assert (table[:, [1, 3, 4, 7]] == columns[:, [1, 3, 4, 6]]).all()
     assert (table[:, [2, 6]] == columns[:, [2, 5]] + 1).all()  # entries count from 1 for people
     assert (table[:, 5] == columns[:, 3] - columns[:, 4]).all()
+    # What speaks of a ladder's groups alone is left out where there is no ladder.
+    window = next(
+        n for n, (_, kept) in enumerate(recordings()) if kept.manifest["policy"] == "streaming_llm"
+    )
+    choose(page, "Runs", recordings()[window][1].manifest["title"])
+    page.wait_for_function(f"() => {ROOT}.store.setup.policy === 'streaming_llm'")
+    rows = saved(page, "csv", tmp_path).read_bytes().decode().split("\r\n")
+    assert rows[0] == "step,tokens_seen,freed" and len(rows) > 3
 
 
 def test_a_server_that_does_not_answer_is_said(visit):

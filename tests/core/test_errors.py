@@ -20,6 +20,12 @@ def test_the_text_spells_settings_as_the_library_does():
     assert WRONG.allowed == "5 or more for num_sink 4, not `this one`"
 
 
+@pytest.mark.parametrize("value", [None, ""])
+def test_what_is_empty_is_called_empty(value):
+    error = InvalidSettingError("budget", value, "a whole number from 1 to 8192")
+    assert str(error) == "budget is empty: it must be a whole number from 1 to 8192."
+
+
 def test_told_spells_them_otherwise_also_after_a_journey():
     for error in (WRONG, pickle.loads(pickle.dumps(WRONG))):
         assert error.told(str.upper).startswith(

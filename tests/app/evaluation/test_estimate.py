@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.evaluation.estimate import estimate, in_words, keep_speed
+from app.evaluation.estimate import ANY, estimate, in_words, keep_speed
 from app.evaluation.requests import Request, Text
 from lacache_core.errors import InvalidSettingError
 from lacache_core.evaluation.tasks import Grid
@@ -54,8 +54,17 @@ def test_what_cannot_take_part_is_said_and_not_counted():
 def test_what_this_machine_did_before_corrects_the_reference(tmp_path, request_):
     store = Store(tmp_path)
     before = estimate(request_, store)
-    keep_speed(request_, 3 * before.seconds / before.tokens, store)
+    keep_speed(request_, ANY, 3 * before.seconds / before.tokens, store)
     assert estimate(request_, store).seconds == pytest.approx(3 * before.seconds, rel=0.02)
+
+
+def test_a_policy_that_was_slower_is_expected_to_be_slower_again(tmp_path):
+    store = Store(tmp_path)
+    alone = replace(READ, policies=("full",))
+    before, both = estimate(alone, store).seconds, estimate(READ, store).seconds
+    keep_speed(READ, "full", 5 * before / 512, store)
+    assert estimate(alone, store).seconds == pytest.approx(5 * before, rel=0.02)
+    assert estimate(READ, store).seconds == pytest.approx(both + 4 * before, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,10 @@ def test_a_variant_is_spelled_as_the_command_line_does():
 
 def test_what_a_line_says_of_a_request_has_no_text_in_it():
     request = request_of("perplexity", {**READ, "source": "own", "own": "my secret words"})
-    assert "secret" not in request.about + command(request)
-    assert "Your own text, 300 tokens" in request.about
+    assert "secret" not in request.about() + command(request)
+    assert "secret" not in str(request.form) and request.form["source"] == "own"
+    assert "17 tokens predicted" in request.about(18)  # the text was shorter than asked for
+    assert "Your own text, 300 tokens predicted" in request.about()
 
 
 def test_a_public_space_reads_no_folder_as_a_data_set(monkeypatch, tmp_path):
