@@ -68,20 +68,25 @@ class NaiveCache(Cache):
 
     def compact(self) -> None:
         """What follows a step: for each layer a list of entries, and a gather by it."""
-        length = self.held
+        held = length = self.held
+        groups = []
+        width, kept = self.ladder.group_width, self.ladder.kept_width
         while length > self.ladder.effective_budget:
             start, _ = self.ladder.next_group(length, self.cursor)
-            width, kept = self.ladder.group_width, self.ladder.kept_width
-            for layer, row in enumerate(self.ladder.row_of_layer.tolist()):
-                chosen = [*range(start), *range(start + row, start + row + kept)]
-                chosen += range(start + width, length)
-                keys, values = self.plain[layer], self.held_values[layer]
-                index = torch.as_tensor(chosen, device=keys.device).view(1, 1, -1, 1)
-                index = index.expand(*keys.shape[:2], -1, keys.shape[3])
-                self.plain[layer] = torch.gather(keys, 2, index)
-                self.held_values[layer] = torch.gather(values, 2, index)
             self.cursor = start + kept
-            length = self.held
+            groups.append(start)
+            length -= width - kept
+        if not groups:
+            return
+        for layer, row in enumerate(self.ladder.row_of_layer.tolist()):
+            chosen = list(range(held))
+            for start in groups:
+                chosen[start : start + width] = chosen[start + row : start + row + kept]
+            keys, values = self.plain[layer], self.held_values[layer]
+            index = torch.as_tensor(chosen, device=keys.device).view(1, 1, -1, 1)
+            index = index.expand(*keys.shape[:2], -1, keys.shape[3])
+            self.held_values[layer] = torch.gather(values, 2, index)
+            self.plain[layer] = torch.gather(keys, 2, index)
 
     def _extend(self, stop: int, like: torch.Tensor) -> None:
         """Have the tables reach so many positions."""

@@ -226,9 +226,8 @@ class KVBuffers:
         turn_again = self._arrivals_moved(plan, base_after, again)
         turns = moves if self.arrived_keys is None else _STILL
         origin = self.origin
-        lead = (
-            plan.freed if self.spare and from_left(plan) else 0
-        )  # slots by which the beginning moves on
+        # Slots by which the beginning moves on.
+        lead = plan.freed if self.spare and from_left(plan) else 0
         old = slice(origin, origin + plan.length)
         new = slice(origin + lead, origin + lead + after)
         # 1. The compacted range, before anything moves over it.

@@ -69,7 +69,7 @@ class TextControls:
 
 def _changed() -> str:
     known = [[s.name, len(s.text.encode("utf-16-le")) // 2, s.text[:_START]] for s in samples()]
-    return _CHANGED.replace("SAMPLES", json.dumps(known)).replace("OWN", json.dumps(OWN))
+    return _CHANGED.replace("OWN", json.dumps(OWN)).replace("SAMPLES", json.dumps(known))
 
 
 def sample_of(text: str) -> str:

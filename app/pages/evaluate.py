@@ -118,7 +118,7 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
         return _started(kind, dict(zip(names, given, strict=True)))
 
     def fill(event: gr.EventData) -> list[Any]:
-        return _filled(inputs, MEASUREMENTS.form(event.id))
+        return _filled(inputs, MEASUREMENTS.form(getattr(event, "id", None)))
 
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
