@@ -125,12 +125,16 @@ def snapshot(
 
 def kept_snapshot(trace: Trace, *, run: str, origin: str) -> Message:
     """The snapshot of a run that is over and kept as a trace: all of it is there at once."""
-    unfinished = trace.manifest.get("stop_reason", "") in ("", "cancelled", "deadline")
+    reason = trace.manifest.get("stop_reason", "")
+    so_far = f"Saved while the run was going on: {trace.num_tokens:,} tokens so far."
     return snapshot(
         trace,
         run=run,
         seq=0,
-        state={"name": "stopped" if unfinished else "done", "message": ""},
+        state={
+            "name": "stopped" if reason in ("", "cancelled", "deadline") else "done",
+            "message": "" if reason else so_far,
+        },
         figures=figures_of(trace),
         frames=True,
         origin=origin,

@@ -44,10 +44,12 @@ class InvalidSettingError(LaCacheError, ValueError):
 
     def told(self, spelled: Callable[[str], str]) -> str:
         """The text, with every setting that it names spelled by ``spelled``."""
+        name, allowed = spelled(self.field), self._allowed_by(spelled)
+        if self.value is None or (isinstance(self.value, str) and not self.value.strip()):
+            return f"{name} is empty: it must be {allowed}."
         shown = repr(self.value)
         if len(shown) > 80:
             shown = shown[:77] + "..."
-        name, allowed = spelled(self.field), self._allowed_by(spelled)
         return f"{name} = {shown} is not possible: it must be {allowed}."
 
     def _allowed_by(self, spelled: Callable[[str], str]) -> str:

@@ -138,6 +138,11 @@ class Instrument {
     if (this.applyMs.length > MEASURED) this.applyMs.splice(0, MEASURED / 2);
   }
 
+  /** What failed is no longer spoken of. */
+  clearFailure() {
+    if (this.store.clearFailure()) this.#update();
+  }
+
   /** Shows a run that somebody chose, even one that was left before. */
   show(snapshot) {
     this.store.past.delete(snapshot.run);

@@ -16,7 +16,8 @@ export function download(name, blob) {
 
 /** A file name of letters, digits and hyphens alone, whatever the run says of itself. */
 export function fileName(store, ending) {
-  const words = `run ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}`;
+  const part = store.running ? ` partial ${store.length} tokens` : "";
+  const words = `run ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}${part}`;
   return `${words.toLowerCase().match(/[a-z0-9]+/g).join("-").slice(0, 80)}.${ending}`;
 }
 

@@ -89,7 +89,7 @@ def test_stop_by_id(client):
 BAD = [
     (dict(budget=3.7), "budget = 3.7 is not possible: it must be a whole number from 16 to 8192."),
     (dict(budget=True), "budget = True"),
-    (dict(budget=None), "budget = None"),
+    (dict(budget=None), "budget is empty: it must be a whole number from 16 to 8192."),
     (dict(budget="many"), "budget = 'many'"),
     (dict(budget=[256]), "budget = [256]"),
     (dict(span=30), "from 1 to 29 (less than the model's 30 layers)"),

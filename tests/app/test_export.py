@@ -133,3 +133,19 @@ def test_an_export_of_a_run_that_goes_on_says_that_it_had_not_ended():
     data = json.loads(re.search(r'id="run">(.*?)</script>', text)[1])
     assert data["state"]["name"] == "stopped" and data["setup"]["origin"] == "opened"
     assert Kept("a", "opened", feed.trace()).snapshot()["state"]["name"] == "stopped"
+
+
+def test_what_is_saved_of_a_run_that_goes_on_is_marked_as_a_part_of_it():
+    feed = messages(batch=5)[1]
+    feed.message("running", "")
+    runs = Runs(recorded=[])
+    run = runs.start(None)
+    run.source = feed
+    found, tokens = runs.export(run.id, "npz"), feed.trace().num_tokens
+    assert f"-partial-{tokens}-tokens" in found["name"]
+    state = runs.open(found["name"], found["base64"])["state"]
+    assert state["message"] == f"Saved while the run was going on: {tokens} tokens so far."
+    feed.message("done", "", "length")
+    found = runs.export(run.id, "npz")
+    assert "partial" not in found["name"]
+    assert runs.open(found["name"], found["base64"])["state"]["message"] == ""

@@ -49,5 +49,12 @@ def test_a_ladder_names_its_other_settings_as_options(make):
 
 def test_a_command_may_spell_a_setting_in_its_own_way():
     error = InvalidSettingError("prompt", "", "a text")
-    assert in_option_words(error).startswith("--prompt = ")
-    assert in_option_words(error, {"prompt": "--text"}).startswith("--text = ")
+    assert in_option_words(error).startswith("--prompt is empty")
+    assert in_option_words(error, {"prompt": "--text"}).startswith("--text is empty")
+
+
+@pytest.mark.parametrize("value", [None, "", " \n"])
+def test_what_was_left_empty_is_called_empty(value):
+    error = InvalidSettingError("budget", value, "a whole number from 16 to 8192")
+    assert str(error) == "budget is empty: it must be a whole number from 16 to 8192."
+    assert "is not possible" in str(InvalidSettingError("seed", 0, "1 or more"))
