@@ -86,7 +86,6 @@ def explore(demo: gr.Blocks) -> None:
         api_visibility="private",
     )
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
-    gr.on([part.input for part in components], None, None, problem, js=_CHANGED, queue=False)
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
 
@@ -142,11 +141,6 @@ def _text_controls() -> dict[str, Any]:
     return inputs
 
 
-_CHANGED = """() => {
-  document.querySelector('#live-map .lc-root')?.__lacache?.clearFailure();
-  return '';
-}"""
-"""What a failed run said is no longer true of settings that have changed since."""
 _SHOW_MAP = """() => setTimeout(() => {
   const map = document.getElementById('live-map');
   if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });

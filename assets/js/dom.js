@@ -56,10 +56,10 @@ export function counted(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
-/** A token as it can be seen: white space made visible where there is nothing else. */
+/** A token as it can be seen: white space made visible where there is nothing else, part of a letter named. */
 export function visible(token) {
   const shown = token.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
-  return shown.trim() === "" ? shown.replace(/ /g, "␣") || "∅" : shown;
+  return shown.trim() === "" ? shown.replace(/ /g, "␣") || "(no text)" : shown;
 }
 
 export function bytes(number) {

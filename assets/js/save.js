@@ -1,6 +1,7 @@
 // Files made in the browser: a picture of the map, and the compactions as a table.
 
 import { count, pixelRatio } from "./dom.js";
+import { compacts } from "./events.js";
 import { paint } from "./paint.js";
 
 const SHARPNESS = 2; // pixels of the picture for one on the page, at least
@@ -21,14 +22,27 @@ export function fileName(store, ending) {
   return `${words.toLowerCase().match(/[a-z0-9]+/g).join("-").slice(0, 80)}.${ending}`;
 }
 
-const COLUMNS = ["step", "tokens_seen", "first_entry", "group_width", "kept_width", "freed", "cursor", "restart_pass"];
+const COLUMNS = {
+  step: (c) => c.step + 1,
+  tokens_seen: (c) => c.seen,
+  first_entry: (c) => c.start + 1,
+  group_width: (c) => c.width,
+  kept_width: (c) => c.kept,
+  freed: (c) => c.width - c.kept,
+};
+const OF_A_LADDER = { cursor: (c) => c.cursor + 1, restart_pass: (c) => Number(c.restart) };
 
-/** The compactions as a table; steps, tokens and entries are counted from 1, as on the screen. */
+/**
+ * The compactions or evictions as a table; steps, tokens and entries are counted from 1, as on the
+ * screen. Policies without a ladder have no cursor and no passes, and their "group" is a stretch of
+ * entries in which each layer or head drops some.
+ */
 export function compactionsCsv(store) {
-  const rows = [...store.compactions].map((c) => [
-    c.step + 1, c.seen, c.start + 1, c.width, c.kept, c.width - c.kept, c.cursor + 1, Number(c.restart),
-  ]);
-  return [COLUMNS, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
+  const ladder = compacts(store);
+  const columns = Object.entries({ ...COLUMNS, ...(ladder ? OF_A_LADDER : {}) });
+  const names = columns.map(([name]) => (ladder ? name : name.replace("group_", "stretch_")));
+  const rows = [...store.compactions].map((c) => columns.map(([, value]) => value(c)));
+  return [names, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
 }
 
 /** The map as it stands, with what it shows above it and its legend: a promise of a PNG. */
