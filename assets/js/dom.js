@@ -76,6 +76,11 @@ export function percent(share) {
   return `${Number(value.toPrecision(2))} %`;
 }
 
+/** Sets a text only where it is another one, so that nothing is laid out or read out twice. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** A function that runs `work` soon and at most once in `interval` milliseconds. */
 export function throttled(work, interval) {
   let timer = 0;

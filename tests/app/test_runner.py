@@ -30,7 +30,7 @@ VALUES = {"prompt": TEXT, "budget": 64, "max_new_tokens": 20, "chunk": 16}
 def test_a_run_from_settings_to_messages():
     runs = Runs()
     starting, *found = list(run_messages(VALUES, "me", runs))
-    assert starting["state"] == {"name": "loading", "message": "Reading 120 tokens of text."}
+    assert starting["state"] == {"name": "loading", "message": "Reading the text: 120 tokens."}
     assert found[0]["kind"] == "snapshot"
     assert {m["kind"] for m in found[1:]} == {"delta"}
     assert found[-1]["state"] == {
