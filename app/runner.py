@@ -163,7 +163,7 @@ def _reading(tokens: int, settings: RunSettings) -> str:
     """What is said until the first step is over."""
     step = settings.chunk if settings.mode == "generate" else settings.read_chunk
     said = f"Reading the text: {tokens:,} token{'' if tokens == 1 else 's'}"
-    return said + (f", {step:,} at a time." if step < tokens else ".")
+    return said + (f", {'one' if step == 1 else f'{step:,}'} at a time." if step < tokens else ".")
 
 
 def on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Runs as the app starts them: how soon a first token is there, and how two runs share a machine.
 
-    python -m benchmarks runs [--prompt 256 --prompt 1024] [--repeats 5] [--out FILE]
+python -m benchmarks runs [--prompt 256 --prompt 1024] [--repeats 5] [--out FILE]
 """
 
 from __future__ import annotations

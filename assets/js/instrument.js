@@ -239,10 +239,11 @@ class Instrument {
     // A run that starts has nothing to show yet: what is there is of the run before.
     const before = name === "loading" && store.length > 0;
     this.element.classList.toggle("lc-before", before);
-    setText(this.message, withoutLabel(message || "", CHIPS[name]) + (before ? " Below is still the run before." : ""));
+    setText(this.message, withoutLabel(message || "", CHIPS[name]));
     const { label, budget, model } = store.setup;
     const said = [label, budget ? `budget ${budget}` : "no budget", model, this.runs.day];
-    setText(this.setup, label ? said.filter(Boolean).join(" · ") : "");
+    const told = said.filter(Boolean).join(" · ");
+    setText(this.setup, !label ? "" : before ? `until then: ${told}` : told);
     this.empty.hidden = store.length > 0;
     setText(this.empty, store.running
       ? "Starting: the map begins with the first tokens that are read."

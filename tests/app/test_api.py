@@ -97,8 +97,8 @@ BAD = [
     (dict(policy="best"), "one of full, sliding_window, streaming_llm, lacache, h2o"),
     (dict(policy=["full"]), "policy = ['full']"),
     (dict(temperature=-1), "a number from 0 to 2"),
-    (dict(prompt=""), "prompt = ''"),
-    (dict(prompt=None), "prompt = None"),
+    (dict(prompt=""), "prompt is empty"),
+    (dict(prompt=None), "prompt is empty"),
     (dict(prompt="x" * 400_001), "at most 400,000 characters"),
     (dict(chat="yes"), "true or false"),
 ]

@@ -194,7 +194,7 @@ def test_an_eviction_close_up_names_heads(live, name):
         for head in range(3)
     ]
     assert rows == expected
-    # Heads that did the same stand in one row; every row says whose it is, in a box of its own height.
+    # Heads that did the same stand in one row, and every row says whose it is.
     different = {str(gone) for *_, gone in rows}
     table = live.page.locator(".lc-cells tbody tr")
     assert table.count() == len(different)
