@@ -113,7 +113,7 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
         loaded.tokenizer, settings.prompt, chat=settings.chat and settings.mode == "generate"
     )
     stream = TextStream(loaded.tokenizer, special=True)
-    yield notice("loading", f"Reading {len(ids):,} tokens of text.")
+    yield notice("loading", _reading(len(ids), settings))
     started = due = time.perf_counter()
     ended = reason = ""
     feed: RunFeed | None = None
@@ -157,6 +157,13 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
     else:
         name, text = ("stopped" if ended.startswith("Stopped") else "done"), ended
     yield notice(name, text) if feed is None else feed.message(name, text, reason)
+
+
+def _reading(tokens: int, settings: RunSettings) -> str:
+    """What is said until the first step is over."""
+    step = settings.chunk if settings.mode == "generate" else settings.read_chunk
+    said = f"Reading the text: {tokens:,} token{'' if tokens == 1 else 's'}"
+    return said + (f", {'one' if step == 1 else f'{step:,}'} at a time." if step < tokens else ".")
 
 
 def on_gpu(function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:

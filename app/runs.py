@@ -184,9 +184,8 @@ class Runs:
         else:
             kept = kept_snapshot(trace, run="saved", origin=_origin(source))
             data, media = page(kept), "text/html"
-        so_far = "" if trace.manifest.get("stop_reason") else "-so-far"  # the run is going on
         return {
-            "name": f"{file_name(trace)}{so_far}.{kind}",
+            "name": f"{file_name(trace)}.{kind}",
             "type": media,
             "base64": base64.b64encode(data).decode("ascii"),
         }
@@ -218,6 +217,8 @@ def file_name(trace: Trace) -> str:
     """A name for a file, of letters, digits and hyphens alone, whatever the manifest says."""
     manifest = trace.manifest
     words = f"run {manifest.get('policy', '')} {manifest.get('created', '')[:16]}"
+    if not manifest.get("stop_reason"):  # it was going on: docs of lacache_core.manifest
+        words += f" partial {trace.num_tokens} tokens"
     kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in words.lower())
     return "-".join(part for part in kept.split("-") if part)[:80]
 

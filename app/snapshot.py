@@ -126,14 +126,13 @@ def snapshot(
 def kept_snapshot(trace: Trace, *, run: str, origin: str) -> Message:
     """The snapshot of a run that is over and kept as a trace: all of it is there at once."""
     reason = trace.manifest.get("stop_reason", "")
-    unfinished = reason in ("", "cancelled", "deadline")
-    so_far = f"Saved while the run was going on, after {trace.num_tokens:,} tokens."
+    so_far = f"Saved while the run was going on: {trace.num_tokens:,} tokens so far."
     return snapshot(
         trace,
         run=run,
         seq=0,
         state={
-            "name": "stopped" if unfinished else "done",
+            "name": "stopped" if reason in ("", "cancelled", "deadline") else "done",
             "message": "" if reason else so_far,
             "reason": reason,
         },

@@ -45,7 +45,7 @@ class InvalidSettingError(LaCacheError, ValueError):
     def told(self, spelled: Callable[[str], str]) -> str:
         """The text, with every setting that it names spelled by ``spelled``."""
         name, allowed = spelled(self.field), self._allowed_by(spelled)
-        if self.value is None or self.value == "":
+        if self.value is None or (isinstance(self.value, str) and not self.value.strip()):
             return f"{name} is empty: it must be {allowed}."
         shown = repr(self.value)
         if len(shown) > 80:

@@ -62,7 +62,7 @@ class Manifest(BaseModel):
     bytes_per_entry, full_bytes_per_entry
         Bytes of one entry in all layers: as this cache stores it, and as a plain one would.
     stop_reason
-        Why the run ended; "" when it had not.
+        Why the run ended; "" when it was going on: what is kept is then a part of it.
     seconds_by_part
         Where the time went, by the names of ``lacache_core.stopwatch``; empty: not known.
     created, versions

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
-from typing import Any
 
 import gradio as gr
 
@@ -34,19 +32,6 @@ def actions(
             run = gr.Button(label, variant="primary", elem_id=f"run{ident}")
             stop = gr.Button("Stop", elem_id=f"stop{ident}")
     return run, stop, problem
-
-
-def clear_when_edited(components: Iterable[Any], *said: gr.HTML) -> None:
-    """What was wrong stands no longer once somebody changes a setting; progress stays."""
-    given = list(components)
-    texts = [one for one in given if isinstance(one, gr.Textbox)]  # into which one may paste
-    gr.on(
-        [*(one.input for one in given), *(text.blur for text in texts)],
-        None,
-        list(said),
-        list(said),
-        js="(...said) => said.map((text) => (text || '').includes('role=') ? '' : text)",
-    )
 
 
 def problem_text(*sentences: str) -> str:

@@ -24,6 +24,7 @@ COARSE = {
     "read_chunk": 256,
 }
 """How far a slider goes where the schema goes further than a hand can aim."""
+_BEYOND = "The slider ends at {:,}; up to {:,} can be typed."
 STEPS = {"temperature": 0.05, "top_p": 0.01, "recent_share": 0.05, "kernel": 2}
 
 
@@ -67,6 +68,8 @@ def control(name: str, prefix: str = "", **more: Any) -> Any:
         "maximum": _longest(name, high or 1),
         "step": step,
     }
+    if name in COARSE and high is not None and high > ends["maximum"]:
+        about["info"] = f"{info.description} {_BEYOND.format(ends['maximum'], high)}"
     given = ends | about | more
     given["value"] = min(given["value"], given["maximum"])
     return gr.Slider(**given)

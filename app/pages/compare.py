@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.actions import actions, clear_when_edited, problem_text
+from app.components.actions import actions, problem_text
 from app.components.controls import MAIN, control, fitting, policy_info, restored
 from app.components.live_map import asking, named
 from app.components.module import module_html
@@ -79,13 +79,13 @@ def compare(demo: gr.Blocks) -> None:
 
     keys, components = list(inputs), list(inputs.values())
 
-    def start(request: gr.Request, *given: Any) -> Iterator[tuple[Any, str]]:
+    def start(request: gr.Request, *given: Any) -> Iterator[tuple[Any, str, str]]:
         yield from _run_for_page(_values(keys, given), request.session_hash)
 
     run.click(
         start,
         components,
-        [view, said],
+        [view, said, problem],
         show_progress="hidden",
         concurrency_limit=4,
         concurrency_id="runs",
@@ -96,7 +96,6 @@ def compare(demo: gr.Blocks) -> None:
     run.click(None, None, None, js=_SHOW_MAP)
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
-    clear_when_edited([*components, text.sample], problem, said)
     for side in SIDES:
         _fit(inputs, side)
 
@@ -202,17 +201,17 @@ def _restored(inputs: _Inputs, query: dict[str, str], kept: str = "") -> list[An
 
 def _run_for_page(
     values: dict[str, dict[str, Any]], session: str | None
-) -> Iterator[tuple[Any, str]]:
-    """Messages of both runs, and how they go in words; nothing that goes wrong is lost."""
+) -> Iterator[tuple[Any, str, str]]:
+    """Messages of both runs, how they go in words, and what went wrong; nothing of it is lost."""
     progress = _Progress()
     try:
         for message in pair_messages(values, session):
-            yield as_pair([message]), progress.told(message)
+            yield as_pair([message]), progress.told(message), ""
     except LaCacheError as error:
-        yield gr.skip(), _bad(in_page_words(error))
+        yield gr.skip(), "", problem_text(in_page_words(error))
     except Exception as error:  # the user gets one sentence, the log the rest
         LOG.exception("a pair failed")
-        yield gr.skip(), _bad(describe_problem(error))
+        yield gr.skip(), "", problem_text(describe_problem(error))
 
 
 class _Progress:
@@ -232,7 +231,7 @@ class _Progress:
         if state["name"] in ("done", "stopped", "failed"):
             self._over[side] = state["name"]
             if state["name"] == "failed":
-                return _bad(state["message"])
+                return ""  # said beside Run
         if message["kind"] == "notice":
             self._said[side] = state["message"]
             return html.escape(state["message"])
@@ -243,10 +242,6 @@ class _Progress:
             return "Stopped. What is there can still be looked at." if stopped else "Both are done."
         told = (f"{side.upper()}: {said}" for side, said in self._said.items())
         return html.escape("Running. " + ", ".join(told))
-
-
-def _bad(text: str) -> str:
-    return f"<span class='lx-bad' role='alert'>{html.escape(text)}</span>"
 
 
 def _stop_session(request: gr.Request) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.actions import actions, clear_when_edited, problem_text
+from app.components.actions import actions, problem_text
 from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
@@ -93,7 +93,6 @@ def explore(demo: gr.Blocks) -> None:
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
-    clear_when_edited([*components, text.sample], problem)
 
     def show_preview(tokens: Any, *given: Any) -> tuple[Any, ...]:
         return _preview(dict(zip(names, given, strict=True)), tokens)

@@ -145,10 +145,10 @@ export class Clock {
 
   /** A tick a compaction; where they outnumber the pixels, their density. */
   drawTicks(force = false) {
-    const resized = fitCanvas(this.ticks);
+    if (force) fitCanvas(this.ticks); // else it has the size that it had: asking lays the page out
     const { store } = this;
     const key = `${store.run}/${store.compactions.length}/${store.steps}`;
-    if (!force && !resized && this.drawn === key) return;
+    if (!force && this.drawn === key) return;
     this.drawn = key;
     const { width, height } = this.ticks;
     const g = this.ticks.getContext("2d");

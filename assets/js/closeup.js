@@ -8,7 +8,8 @@ import { drawStrip } from "./strip.js";
 import { followers, layersInWords, tell } from "./telling.js";
 
 const WIDE = 24; // entries of a group beyond which only what went is shown
-const MOST = 40; // words in a row
+const MOST = 40, MOST_OF_A_HEAD = 12; // words in a row; heads have many rows
+const NAMED = 2; // heads that did the same, by name
 const LIVE_MS = 700; // while a run goes on, at a pace that can be read
 const EMPTY = "Once the budget is full, entries are dropped a group at a time. Each time, this shows which words "
   + "each layer kept, and which it let go.";
@@ -95,11 +96,12 @@ export class Closeup {
     const { event, patterns } = this.group;
     const heads = Array.from({ length: event.width }, (_, k) => event.start + k);
     const after = heads.slice(0, event.kept);
-    const head = el("tr", {}, el("th", { textContent: "entry" }), ...heads.map((n) => el("th", { textContent: ordinal(n) })));
+    const corner = this.store.heads > 1 ? "layer · head ↓ entry →" : "layers ↓ entry →";
+    const head = el("tr", {}, el("th", { textContent: corner }), ...heads.map((n) => el("th", { textContent: ordinal(n) })));
     if (event.kept) head.append(arrow("th"), ...after.map((n) => el("th", { textContent: ordinal(n) })));
-    const rows = patterns.map((pattern) => {
-      const { tokens, kept } = pattern;
-      const row = el("tr", {}, this.#layers(pattern));
+    const rows = alike(patterns).map((same) => {
+      const [{ tokens, kept }] = same;
+      const row = el("tr", {}, this.#layers(same));
       row.append(...tokens.map((token, k) => this.#word(token, kept[k])));
       if (event.kept) row.append(arrow("td"), ...tokens.filter((_, k) => kept[k]).map((t) => this.#word(t, true)));
       return row;
@@ -110,25 +112,35 @@ export class Closeup {
   /** Of a group too wide for that, what went. */
   #list() {
     const { patterns } = this.group;
-    const rows = patterns.map((pattern) => {
-      const { tokens, kept } = pattern;
+    const most = this.store.heads > 1 ? MOST_OF_A_HEAD : MOST;
+    const rows = alike(patterns).map((same) => {
+      const [{ tokens, kept }] = same;
       const went = tokens.filter((_, k) => !kept[k]);
-      const words = el("td", { className: "lc-went" }, ...went.slice(0, MOST).map((t) => this.#face(t, false)));
-      if (went.length > MOST) words.append(`and ${count(went.length - MOST)} more`);
-      return el("tr", {}, this.#layers(pattern), words);
+      const words = el("td", { className: "lc-went" }, ...went.slice(0, most).map((t) => this.#face(t, false)));
+      if (went.length > most) words.append(`and ${count(went.length - most)} more`);
+      return el("tr", {}, this.#layers(same), words);
     });
     const head = el("tr", {}, el("th", { textContent: this.store.heads > 1 ? "layer · head" : "layers" }), el("th", { textContent: "dropped" }));
     this.table.replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
   }
 
-  #layers(pattern) {
-    const { layers, head } = pattern;
-    const text = layersInWords(layers, this.store.layers).replace(/^layers? (?=\d)/, "");
-    const node = el("th", { scope: "row", textContent: head === null ? text : `${text} · ${ordinal(head)}` });
-    node.title = head !== null
-      ? followers(pattern, this.store.layers).replace(/,$/, "")
-      : layers.length === this.store.layers ? "every layer" : `layers ${layers.join(", ")}`;
-    return node;
+  /** Who follows patterns that do the same: the title names all of them, the cell as many as fit. */
+  #layers(same) {
+    const [{ layers, head }] = same;
+    const of = this.store.layers;
+    const all = layers.length === of ? "every layer" : `layers ${layers.join(", ")}`;
+    if (head === null) {
+      const text = layersInWords(layers, of).replace(/^layers? (?=\d)/, "");
+      return el("th", { scope: "row", textContent: text, title: all });
+    }
+    const names = same.map((one) => `${one.layers[0]} · ${ordinal(one.head)}`);
+    const every = names.length === of * this.store.heads;
+    const more = names.length > NAMED ? ` and ${count(names.length - NAMED)} more` : "";
+    return el("th", {
+      scope: "row",
+      textContent: every ? "every head" : names.slice(0, NAMED).join(", ") + more,
+      title: every ? "every head of every layer" : same.map((one) => followers(one, of).replace(/,$/, "")).join("; "),
+    });
   }
 
   #word(token, kept) {
@@ -141,6 +153,17 @@ export class Closeup {
     node.title = `token ${ordinal(token)}, ${kept ? "kept" : "dropped"}`;
     return node;
   }
+}
+
+/** The patterns, those together that dropped and kept the same tokens: heads often do. */
+function alike(patterns) {
+  const found = new Map();
+  for (const pattern of patterns) {
+    const key = `${pattern.tokens}/${pattern.kept}`;
+    if (found.has(key)) found.get(key).push(pattern);
+    else found.set(key, [pattern]);
+  }
+  return [...found.values()];
 }
 
 function arrow(tag) {

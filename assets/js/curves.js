@@ -2,24 +2,21 @@
 // far. Lies below the difference map and shares its columns, so it zooms, pans and points with it.
 
 import { css, readPalette } from "./colors.js";
-import { fitCanvas, pixelRatio } from "./dom.js";
+import { Columns, LEFT } from "./columns.js";
+import { pixelRatio } from "./dom.js";
 import { Gestures } from "./gestures.js";
-import { LEFT } from "./map.js";
-import { SIDE } from "./margins.js";
 
 const HEAD = 18, GAP = 12, FOOT = 4;
 const PLOTS = { loss: 74, running: 84, perplexity: 74 };
 const SETTLED = [100, 0.25]; // tokens, or the share of them, after which a perplexity means something
 export const CURVES_HEIGHT = Object.values(PLOTS).reduce((sum, height) => sum + height + HEAD + GAP, FOOT);
 
-export class Curves {
+export class Curves extends Columns {
   constructor(canvas, pair, view, losses) {
-    Object.assign(this, { canvas, view, losses, store: pair });
-    this.context = canvas.getContext("2d");
+    super(canvas);
+    Object.assign(this, { view, losses, store: pair });
     canvas.style.height = `${CURVES_HEIGHT}px`;
     this.refreshPalette();
-    this.resizing = new ResizeObserver(() => fitCanvas(canvas) && this.draw());
-    this.resizing.observe(canvas);
     this.gestures = new Gestures(this);
   }
 
@@ -28,29 +25,10 @@ export class Curves {
     this.request();
   }
 
-  request() {
-    if (this.pending) return;
-    this.pending = requestAnimationFrame(() => {
-      this.pending = 0;
-      this.draw();
-    });
-  }
-
   // What Gestures asks of a map.
 
   get plot() {
-    const width = Math.max(10, this.canvas.clientWidth - LEFT - SIDE);
-    return { x: LEFT, y: 0, width, bottom: CURVES_HEIGHT, height: CURVES_HEIGHT };
-  }
-
-  columnAt(x) {
-    const [first, last] = this.view.visible;
-    return first + ((x - LEFT) / this.plot.width) * (last - first);
-  }
-
-  xOf(column) {
-    const [first, last] = this.view.visible;
-    return LEFT + ((column - first) / (last - first)) * this.plot.width;
+    return { x: LEFT, y: 0, width: this.across, bottom: CURVES_HEIGHT, height: CURVES_HEIGHT };
   }
 
   cellAt(x) {
@@ -63,7 +41,7 @@ export class Curves {
     const { context: g, palette, losses, plot, view } = this;
     const ratio = pixelRatio();
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, this.canvas.clientWidth, CURVES_HEIGHT);
+    g.clearRect(0, 0, this.room, CURVES_HEIGHT);
     if (!losses.length) return;
     this.ends = [Math.max(0, Math.floor(view.visible[0])), Math.min(losses.length, Math.ceil(view.visible[1]))];
     this.now = Math.min(this.store.seen(view.clock), losses.length) - 1;
@@ -163,7 +141,7 @@ export class Curves {
     for (const [colour, y] of [[palette.b, -far], [palette.a, zero]]) { // above zero B was less surprised
       g.save();
       g.beginPath();
-      g.rect(0, y, this.canvas.clientWidth, y < 0 ? zero + far : far);
+      g.rect(0, y, this.room, y < 0 ? zero + far : far);
       g.clip();
       g.fillStyle = css(colour);
       g.globalAlpha = 0.28;

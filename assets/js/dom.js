@@ -56,10 +56,10 @@ export function counted(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
-/** A token as it can be seen: white space made visible where there is nothing else. */
+/** A token as it can be seen: white space made visible where there is nothing else, part of a letter named. */
 export function visible(token) {
   const shown = token.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
-  return shown.trim() === "" ? shown.replace(/ /g, "␣") || "(part of a character)" : shown;
+  return shown.trim() === "" ? shown.replace(/ /g, "␣") || "(no text)" : shown;
 }
 
 export function bytes(number) {
@@ -74,6 +74,11 @@ export function percent(share) {
   if (value === 0) return "under 0.001 %";
   if (value >= 10) return `${value.toFixed(0)} %`;
   return `${Number(value.toPrecision(2))} %`;
+}
+
+/** Sets a text only where it is another one, so that nothing is laid out or read out twice. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** A function that runs `work` soon and at most once in `interval` milliseconds. */

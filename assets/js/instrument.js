@@ -8,7 +8,7 @@
 import { Clock } from "./clock.js";
 import { Closeup } from "./closeup.js";
 import { Compactions } from "./compactions.js";
-import { el, ordinal, throttled } from "./dom.js";
+import { el, ordinal, setText, throttled } from "./dom.js";
 import { eventsOf } from "./events.js";
 import { FactPanel } from "./fact.js";
 import { Feed } from "./feed.js";
@@ -30,6 +30,7 @@ import { View } from "./view.js";
 import { Words } from "./words.js";
 
 const SLOW_MS = 400; // the text and the list need not keep up with every frame
+const PATIENCE_MS = 200; // how long they wait for the next update, if there is one
 const SUMMARY_MS = 4000;
 const MEASURED = 512;
 
@@ -40,19 +41,23 @@ export function mount(element, options = {}) {
 class Instrument {
   constructor(element, options) {
     const { onGap = async () => null } = options;
-    Object.assign(this, { element, options, onGap, applied: 0, applyMs: [] });
+    Object.assign(this, { element, options, onGap, applied: 0, applyMs: [], unsaid: 0, telling: 0, due: [] });
     this.store = new RunStore();
     this.feed = new Feed(this.store, (run) => this.onGap(run), (message) => this.receive(message));
     this.view = new View(this.store);
     this.#build();
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
-      this.words.update();
-      if (!this.view.focus) this.readout.update();
-      setTimeout(() => { // so that a frame can go in between
+      this.due = [() => {
+        this.words.update();
+        if (!this.view.focus) this.readout.update();
+      }, () => {
         this.compactions.update();
         this.closeup.update();
-      });
+      }];
+      // While a run goes on they go along with its updates, which have the page drawn anyway.
+      clearTimeout(this.patience);
+      this.patience = setTimeout(() => this.#catchUp(), this.store.running ? PATIENCE_MS : 0);
     }, SLOW_MS);
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
     watchTheme(element, () => {
@@ -133,9 +138,23 @@ class Instrument {
       this.view.reset();
     }
     this.applied++;
-    this.#update();
-    this.applyMs.push(performance.now() - start);
+    this.map.request();
+    // What goes on from there is written into the page once a frame, after the map was drawn.
+    if (message.kind === "delta") this.telling ||= requestAnimationFrame(() => this.#tell());
+    else this.#tell();
+    this.unsaid += performance.now() - start;
+    if (!this.telling) this.#measured();
+  }
+
+  #measured() {
+    this.applyMs.push(this.unsaid);
+    this.unsaid = 0;
     if (this.applyMs.length > MEASURED) this.applyMs.splice(0, MEASURED / 2);
+  }
+
+  /** What failed is no longer spoken of. */
+  clearFailure() {
+    if (this.store.clearFailure()) this.#update();
   }
 
   /** Shows a run that somebody chose, even one that was left before. */
@@ -165,7 +184,7 @@ class Instrument {
       this.clock.update();
       this.remark.update();
       this.figures.update();
-    this.spent.update();
+      this.spent.update();
       this.legend.update();
       this.summarise();
     }
@@ -173,8 +192,17 @@ class Instrument {
   }
 
   #update() {
-    this.#chrome();
     this.map.request();
+    this.#tell();
+  }
+
+  /** Everything but the map. */
+  #tell() {
+    const start = performance.now();
+    const later = this.telling; // an update that waited for its frame
+    cancelAnimationFrame(later);
+    this.telling = 0;
+    this.#chrome();
     this.clock.update();
     this.figures.update();
     this.spent.update();
@@ -183,6 +211,16 @@ class Instrument {
     this.token.update();
     this.slowly();
     if (this.store.steps) this.summarise();
+    this.due.shift()?.();
+    if (!later) return;
+    this.unsaid += performance.now() - start;
+    this.#measured();
+  }
+
+  /** The text and the lists, one after the other so that a frame can go in between. */
+  #catchUp() {
+    this.due.shift()?.();
+    if (this.due.length) this.patience = setTimeout(() => this.#catchUp());
   }
 
   #chrome() {
@@ -196,15 +234,19 @@ class Instrument {
     const { name, message } = store.state;
     const kept = this.runs.chip; // a recorded or opened run says so
     this.chip.dataset.state = kept ? "kept" : name;
-    set(this.chip, kept || CHIPS[name] || "Ready");
+    setText(this.chip, kept || CHIPS[name] || "Ready");
     this.chip.title = this.setup.title = this.runs.provenance;
-    set(this.message, withoutLabel(message || "", CHIPS[name]));
+    // A run that starts has nothing to show yet: what is there is of the run before.
+    const before = name === "loading" && store.length > 0;
+    this.element.classList.toggle("lc-before", before);
+    setText(this.message, withoutLabel(message || "", CHIPS[name]));
     const { label, budget, model } = store.setup;
     const said = [label, budget ? `budget ${budget}` : "no budget", model, this.runs.day];
-    set(this.setup, label ? said.filter(Boolean).join(" · ") : "");
+    const told = said.filter(Boolean).join(" · ");
+    setText(this.setup, !label ? "" : before ? `until then: ${told}` : told);
     this.empty.hidden = store.length > 0;
-    set(this.empty, store.running
-      ? "Starting: the first tokens are on their way."
+    setText(this.empty, store.running
+      ? "Starting: the map begins with the first tokens that are read."
       : "Press Run: every column will be a token, every row a layer of the model, "
         + "and you will see which layer still holds which token.");
   }
@@ -235,9 +277,4 @@ class Instrument {
       Escape: () => view.lock(null),
     };
   }
-}
-
-/** Sets a text only where it is another one, so that nothing is laid out or read out twice. */
-function set(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }

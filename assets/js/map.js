@@ -4,14 +4,14 @@
 import { brush, crosshair, overview } from "./annotations.js";
 import { axes } from "./axes.js";
 import { readPalette } from "./colors.js";
+import { Columns, LEFT } from "./columns.js";
 import { atRatio, fitCanvas, pixelRatio } from "./dom.js";
 import { markFact } from "./fact.js";
 import { Gestures } from "./gestures.js";
-import { SIDE, margin, marginAxis, parting, sideMargin, windowLine } from "./margins.js";
+import { margin, marginAxis, parting, sideMargin, windowLine } from "./margins.js";
 import { Raster } from "./raster.js";
 
-export const LEFT = 40;
-const RIGHT = SIDE, TOP = 62, BOTTOM = 40;
+const TOP = 62, BOTTOM = 40;
 const TALL = [400, 0.5, 600]; // least, share of the window's height, most
 const SMALL = [760, 350]; // in windows narrower than this, this height
 const GRID_FROM = 5; // pixels: rows and columns at least so large are set apart by lines
@@ -20,16 +20,14 @@ const MEASURED = 512; // drawing times that are kept
 // What stands around the cells; a map of something else brings other parts.
 const PARTS = { above: margin, aboveAxis: marginAxis, side: sideMargin, window: windowLine };
 
-export class MapView {
+export class MapView extends Columns {
   constructor(canvas, store, view, { raster = new Raster(), parts = PARTS, tall = TALL } = {}) {
-    Object.assign(this, { canvas, store, view, raster, parts, tall });
-    this.context = canvas.getContext("2d");
+    super(canvas);
+    Object.assign(this, { store, view, raster, parts, tall });
     this.drawn = 0;
     this.drawMs = [];
     this.fitHeight();
     this.refreshPalette();
-    this.resizing = new ResizeObserver(() => this.resize());
-    this.resizing.observe(canvas);
     this.gestures = new Gestures(this);
   }
 
@@ -56,39 +54,20 @@ export class MapView {
 
   resize() {
     this.fitHeight();
-    if (fitCanvas(this.canvas)) {
-      this.texture = null;
-      this.draw(); // at once: a resized canvas is blank
-    }
+    super.resize();
   }
 
-  /** Draws in the next animation frame; many requests make one drawing. */
-  request() {
-    if (this.pending) return;
-    this.pending = requestAnimationFrame(() => {
-      this.pending = 0;
-      this.draw();
-    });
+  resized() {
+    this.texture = null;
   }
 
   /** Where the cells are, in CSS pixels that are whole pixels of the screen. */
   get plot() {
-    const { row, canvas } = this;
+    const { row } = this;
     const ratio = pixelRatio();
     const height = row * Math.max(1, this.store.layers);
-    const width = Math.max(10, Math.floor((canvas.clientWidth - LEFT - RIGHT) * ratio) / ratio);
+    const width = Math.floor(this.across * ratio) / ratio;
     return { x: LEFT, y: TOP, width, row, height, bottom: TOP + height };
-  }
-
-  /** The column at a place of the canvas, with its fraction: a token, or by slot a place in the cache. */
-  columnAt(x) {
-    const [first, last] = this.view.visible;
-    return first + ((x - LEFT) / this.plot.width) * (last - first);
-  }
-
-  xOf(column) {
-    const [first, last] = this.view.visible;
-    return LEFT + ((column - first) / (last - first)) * this.plot.width;
   }
 
   cellAt(x, y) {
@@ -128,7 +107,8 @@ export class MapView {
     const { context: g, store, view, plot, parts } = this;
     const ratio = pixelRatio();
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
+    const tall = this.canvas.height / ratio;
+    g.clearRect(0, 0, this.canvas.width / ratio, tall);
     if (!store.layers || !store.length) return;
     const [first, last] = view.visible;
     this.raster.draw(store, view, first, last, Math.round(plot.width * ratio));
@@ -137,7 +117,7 @@ export class MapView {
 
     g.save();
     g.beginPath();
-    g.rect(plot.x, 0, plot.width + 1, this.canvas.clientHeight);
+    g.rect(plot.x, 0, plot.width + 1, tall);
     g.clip();
     if (view.mode === "state" && parts.side) this.#hatchReserve(g, plot);
     this.#grid(g, plot, first, last);

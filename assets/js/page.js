@@ -18,3 +18,29 @@ document.addEventListener("click", (event) => {
   to.searchParams.set("__theme", theme);
   link.href = to;
 }, true);
+
+// Why a run failed is true of the settings that it had: it goes away when one of them or the text
+// changes. It is hidden, not emptied, as Gradio would not show the same words a second time.
+const PAST = "lx-past";
+const problem = () => document.getElementById("run-problem");
+
+function settingsChanged() {
+  if (!problem()?.querySelector("p")) return;
+  problem().classList.add(PAST);
+  for (const root of document.querySelectorAll(".lc-root")) root.__lacache?.clearFailure?.();
+}
+
+const within = (event, selector) => event.target.closest?.(`.lx-controls ${selector}`);
+
+document.addEventListener("input", (event) => {
+  // What is typed into a list only looks for a choice.
+  if (within(event, "input, .lx-controls textarea") && !within(event, "[role=listbox]")) settingsChanged();
+}, true);
+document.addEventListener("mousedown", (event) => within(event, "[role=option]") && settingsChanged(), true);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && within(event, "[role=listbox]")) settingsChanged();
+}, true);
+document.addEventListener("click", (event) => {
+  if (within(event, ".reset-button")) settingsChanged();
+  else if (event.target.closest?.("#run")) problem()?.classList.remove(PAST);
+}, true);

@@ -3,7 +3,7 @@
 // is left out there is not offered.
 
 import { snapshotOf } from "./copy.js";
-import { count, el } from "./dom.js";
+import { count, el, setText } from "./dom.js";
 import { eventHeading, eventName } from "./events.js";
 import { menu } from "./menu.js";
 import { compactionsCsv, download, fileName, picture } from "./save.js";
@@ -106,8 +106,8 @@ export class Runs {
     this.versus.update();
     this.saver.opener.disabled = !store.steps;
     const csv = this.saver.box.querySelector("[data-kind=csv]");
-    csv.firstChild.textContent = `${eventHeading(store, true)} (${SAVE_HERE.csv[1]})`;
-    csv.lastChild.textContent = `Every ${eventName(store)} as a row of a table.`;
+    setText(csv.firstChild, `${eventHeading(store, true)} (${SAVE_HERE.csv[1]})`);
+    setText(csv.lastChild, `Every ${eventName(store)} as a row of a table.`);
   }
 
   /** A word on what was asked for last; it stays until something else is asked for or shown. */

@@ -17,27 +17,32 @@ export function download(name, blob) {
 
 /** A file name of letters, digits and hyphens alone, whatever the run says of itself. */
 export function fileName(store, ending) {
-  const words = `run ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}`;
+  const part = store.running ? ` partial ${store.length} tokens` : "";
+  const words = `run ${store.setup.policy || ""} ${(store.setup.created || "").slice(0, 16)}${part}`;
   return `${words.toLowerCase().match(/[a-z0-9]+/g).join("-").slice(0, 80)}.${ending}`;
 }
 
-// Name, what it says of an event, and whether it says anything only of a ladder's groups.
-const COLUMNS = [
-  ["step", (c) => c.step + 1, false],
-  ["tokens_seen", (c) => c.seen, false],
-  ["first_entry", (c) => c.start + 1, true],
-  ["group_width", (c) => c.width, true],
-  ["kept_width", (c) => c.kept, true],
-  ["freed", (c) => c.width - c.kept, false],
-  ["cursor", (c) => c.cursor + 1, true],
-  ["restart_pass", (c) => Number(c.restart), true],
-];
+const COLUMNS = {
+  step: (c) => c.step + 1,
+  tokens_seen: (c) => c.seen,
+  first_entry: (c) => c.start + 1,
+  group_width: (c) => c.width,
+  kept_width: (c) => c.kept,
+  freed: (c) => c.width - c.kept,
+};
+const OF_A_LADDER = { cursor: (c) => c.cursor + 1, restart_pass: (c) => Number(c.restart) };
 
-/** Compactions or evictions as a table; steps, tokens and entries are counted from 1, as on the screen. */
+/**
+ * The compactions or evictions as a table; steps, tokens and entries are counted from 1, as on the
+ * screen. Policies without a ladder have no cursor and no passes, and their "group" is a stretch of
+ * entries in which each layer or head drops some.
+ */
 export function compactionsCsv(store) {
-  const columns = COLUMNS.filter(([, , ladder]) => !ladder || compacts(store));
-  const rows = [...store.compactions].map((event) => columns.map(([, of]) => of(event)));
-  return [columns.map(([name]) => name), ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
+  const ladder = compacts(store);
+  const columns = Object.entries({ ...COLUMNS, ...(ladder ? OF_A_LADDER : {}) });
+  const names = columns.map(([name]) => (ladder ? name : name.replace("group_", "stretch_")));
+  const rows = [...store.compactions].map((c) => columns.map(([, value]) => value(c)));
+  return [names, ...rows].map((row) => row.join(",")).join("\r\n") + "\r\n";
 }
 
 /** The map as it stands, with what it shows above it and its legend: a promise of a PNG. */

@@ -21,9 +21,11 @@ export function decode(base64, ArrayType) {
   return new ArrayType(bytes.buffer);
 }
 
+const NOTHING = { name: "empty", message: "" };
+
 export class RunStore {
   constructor() {
-    this.state = { name: "empty", message: "" };
+    this.state = this.told = NOTHING; // `told`: what the run that is shown says of itself, without notices
     this.past = new Set(); // runs that were left behind: what still arrives of them is late
     this.#clear();
     this.moment = new Moment(this);
@@ -184,7 +186,14 @@ export class RunStore {
     const { mass } = message;
     if (mass) this.frames.push(mass.step, mass.length, decode(mass.values, Uint8Array));
     this.figures = message.figures || {};
-    this.state = message.state;
+    this.state = this.told = message.state;
+  }
+
+  /** A failure is no longer spoken of: the run that is shown is, as it was. Whether there was one. */
+  clearFailure() {
+    if (this.state.name !== "failed") return false;
+    this.state = this.told.name === "running" ? { name: "stopped", message: "" } : this.told;
+    return true;
   }
 
   // Questions. `step` is the clock: everything up to and including that step has happened.

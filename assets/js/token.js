@@ -1,7 +1,7 @@
 // The token that is locked or pointed at, with all that is known of it: what it is, which layers held
 // it how long, and the attention it received over the run. Of a fixed height, so that nothing jumps.
 
-import { button, count, el, ordinal, percent, svg, throttled, visible } from "./dom.js";
+import { button, count, el, ordinal, percent, setText, svg, throttled, visible } from "./dom.js";
 import { drops, received } from "./history.js";
 import { heldBy, layerDots } from "./readout.js";
 import { standIn } from "./standin.js";
@@ -48,13 +48,13 @@ export class TokenPanel {
     this.full.hidden = !cell;
     this.empty.hidden = Boolean(cell);
     this.root.classList.toggle("lc-nothing", !cell);
-    set(this.said, view.locked ? "Locked" : pointed ? "Under the pointer; a click keeps it" : capital(cell?.why || "None is pointed at"));
+    setText(this.said, view.locked ? "Locked" : pointed ? "Under the pointer; a click keeps it" : capital(cell?.why || "None is pointed at"));
     if (!cell) return;
     this.#facts(cell);
     this.#lives(cell);
     this.#attention(cell);
-    set(this.ends.firstChild, "step 1");
-    set(this.ends.lastChild, `step ${count(store.steps)}`);
+    setText(this.ends.firstChild, "step 1");
+    setText(this.ends.lastChild, `step ${count(store.steps)}`);
   }
 
   #facts({ token }) {
@@ -90,7 +90,7 @@ export class TokenPanel {
       svg("path", { class: "lc-chart-bars", d: all.map(bar).join("") }),
       ...(layer === null ? [] : [svg("path", { class: "lc-chart-own", d: bar(layer) })]),
     ]);
-    set(lives.low, count(store.layers));
+    setText(lives.low, count(store.layers));
     lives.say(this.#dropsInWords(token));
   }
 
@@ -172,8 +172,4 @@ function chart(title, top, bottom) {
       picture.setAttribute("aria-label", `${title}: ${parts.map(([, text]) => text).join(", ")}`);
     },
   };
-}
-
-function set(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }

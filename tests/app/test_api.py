@@ -89,7 +89,7 @@ def test_stop_by_id(client):
 BAD = [
     (dict(budget=3.7), "budget = 3.7 is not possible: it must be a whole number from 16 to 8192."),
     (dict(budget=True), "budget = True"),
-    (dict(budget=None), "budget = None"),
+    (dict(budget=None), "budget is empty: it must be a whole number from 16 to 8192."),
     (dict(budget="many"), "budget = 'many'"),
     (dict(budget=[256]), "budget = [256]"),
     (dict(span=30), "from 1 to 29 (less than the model's 30 layers)"),
@@ -97,8 +97,8 @@ BAD = [
     (dict(policy="best"), "one of full, sliding_window, streaming_llm, lacache, h2o"),
     (dict(policy=["full"]), "policy = ['full']"),
     (dict(temperature=-1), "a number from 0 to 2"),
-    (dict(prompt=""), "prompt = ''"),
-    (dict(prompt=None), "prompt = None"),
+    (dict(prompt=""), "prompt is empty"),
+    (dict(prompt=None), "prompt is empty"),
     (dict(prompt="x" * 400_001), "at most 400,000 characters"),
     (dict(chat="yes"), "true or false"),
 ]

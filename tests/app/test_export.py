@@ -129,18 +129,23 @@ def test_an_export_of_a_run_that_goes_on_says_that_it_had_not_ended():
     runs = Runs(recorded=[])
     run = runs.start(None)
     run.source = feed
-    saved = runs.export(run.id, "html")
-    text = base64.b64decode(saved["base64"]).decode()
+    text = base64.b64decode(runs.export(run.id, "html")["base64"]).decode()
     data = json.loads(re.search(r'id="run">(.*?)</script>', text)[1])
     assert data["state"]["name"] == "stopped" and data["setup"]["origin"] == "opened"
-    assert saved["name"].endswith("-so-far.html")
-    tokens = feed.trace().num_tokens
-    assert data["state"]["message"] == f"Saved while the run was going on, after {tokens} tokens."
-    trace = runs.export(run.id, "npz")
-    opened = Runs(recorded=[]).open(trace["name"], trace["base64"])
-    assert "while the run was going on" in opened["state"]["message"]
-    feed.message("done", "Done.", "length")
-    over = runs.export(run.id, "npz")
-    assert "so-far" not in over["name"]
-    assert Runs(recorded=[]).open(over["name"], over["base64"])["state"]["message"] == ""
     assert Kept("a", "opened", feed.trace()).snapshot()["state"]["name"] == "stopped"
+
+
+def test_what_is_saved_of_a_run_that_goes_on_is_marked_as_a_part_of_it():
+    feed = messages(batch=5)[1]
+    feed.message("running", "")
+    runs = Runs(recorded=[])
+    run = runs.start(None)
+    run.source = feed
+    found, tokens = runs.export(run.id, "npz"), feed.trace().num_tokens
+    assert f"-partial-{tokens}-tokens" in found["name"]
+    state = runs.open(found["name"], found["base64"])["state"]
+    assert state["message"] == f"Saved while the run was going on: {tokens} tokens so far."
+    feed.message("done", "", "length")
+    found = runs.export(run.id, "npz")
+    assert "partial" not in found["name"]
+    assert runs.open(found["name"], found["base64"])["state"]["message"] == ""

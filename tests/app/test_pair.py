@@ -120,7 +120,7 @@ def test_what_shows_only_in_the_run_is_named_with_its_side_too():
 
 
 def test_progress_and_problems_are_said_beside_the_button(monkeypatch):
-    said = [text for _, text in compare._run_for_page(VALUES, "me")]
+    said = [text for _, text, _ in compare._run_for_page(VALUES, "me")]
     assert any("A: " in text and "of 120 tokens" in text for text in said)
     assert said[-1] == "Both are done."
 
@@ -129,7 +129,7 @@ def test_progress_and_problems_are_said_beside_the_button(monkeypatch):
         yield
 
     monkeypatch.setattr(compare, "pair_messages", broken)
-    [(_, text)] = compare._run_for_page(VALUES, "me")
+    [(_, _, text)] = compare._run_for_page(VALUES, "me")
     assert "&lt;b&gt;No" in text and "role='alert'" in text
 
     def unforeseen(values, session):
@@ -137,7 +137,7 @@ def test_progress_and_problems_are_said_beside_the_button(monkeypatch):
         yield
 
     monkeypatch.setattr(compare, "pair_messages", unforeseen)
-    [(_, text)] = compare._run_for_page(VALUES, "me")
+    [(_, _, text)] = compare._run_for_page(VALUES, "me")
     assert "secret" not in text and "went wrong" in text
 
 

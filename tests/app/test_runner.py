@@ -15,6 +15,7 @@ from app.runs import Runs
 from lacache_core import models
 from lacache_core.errors import InvalidSettingError, ModelUnavailableError
 from lacache_core.manifest import Manifest
+from lacache_core.settings import RunSettings
 from lacache_core.trace import Trace
 
 
@@ -30,7 +31,8 @@ VALUES = {"prompt": TEXT, "budget": 64, "max_new_tokens": 20, "chunk": 16}
 def test_a_run_from_settings_to_messages():
     runs = Runs()
     starting, *found = list(run_messages(VALUES, "me", runs))
-    assert starting["state"] == {"name": "loading", "message": "Reading 120 tokens of text."}
+    said = "Reading the text: 120 tokens, 16 at a time."
+    assert starting["state"] == {"name": "loading", "message": said}
     assert found[0]["kind"] == "snapshot"
     assert {m["kind"] for m in found[1:]} == {"delta"}
     assert found[-1]["state"] == {
@@ -166,8 +168,8 @@ BAD = [
     ({"budget": 20}, "budget = 20"),
     ({"span": 30}, "span = 30"),
     ({"span": 29, "overlap": 28}, "overlap = 28"),
-    ({"prompt": "   "}, "prompt = "),
-    ({"prompt": None}, "prompt = None"),
+    ({"prompt": "   "}, "prompt is empty"),
+    ({"prompt": None}, "prompt is empty"),
     ({"policy": "best"}, "policy = 'best'"),
     ({"temperature": float("nan")}, "temperature = nan"),
     ({"seed": 1.5}, "seed = 1.5"),
@@ -244,3 +246,17 @@ def test_a_stopped_run_says_so_in_its_trace():
     runs.stop("me")
     list(messages)
     assert runs.trace(run).manifest["stop_reason"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "tokens, values, said",
+    [
+        (1, {}, "1 token."),
+        (256, {}, "256 tokens."),
+        (2000, {}, "2,000 tokens, 256 at a time."),
+        (2000, {"mode": "read"}, "2,000 tokens, one at a time."),
+    ],
+)
+def test_it_says_how_a_text_is_read(tokens, values, said):
+    settings = RunSettings.validate_values(values)
+    assert runner._reading(tokens, settings) == f"Reading the text: {said}"

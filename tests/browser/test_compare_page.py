@@ -137,13 +137,16 @@ def test_a_side_that_cannot_run_is_named_beside_the_button(compare):
     page.fill("#prompt textarea", "keep this text")
     number(page, "b_budget", 20)
     page.click("#run")
-    page.wait_for_selector("#run-said [role=alert]")
-    said = page.inner_text("#run-said")
+    page.wait_for_selector("#run-problem [role=alert]")
+    said = page.inner_text("#run-problem")
     assert said.startswith("B: ") and "not possible" in said
     assert page.input_value("#prompt textarea") == "keep this text"
     assert page.evaluate(f"{C}.stores.a.setup.origin") == "recorded"
     number(page, "b_budget", 64)  # what is wrong is said until something is changed
-    page.wait_for_selector("#run-said [role=alert]", state="detached")
+    page.wait_for_selector("#run-problem", state="hidden")
+    number(page, "b_budget", 20)  # and again when it is as wrong as it was
+    page.click("#run")
+    page.wait_for_selector("#run-problem [role=alert]")
     page.reload()
     page.wait_for_function(
         "() => document.querySelector('#prompt textarea')?.value.includes('keep')"

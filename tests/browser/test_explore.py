@@ -165,7 +165,7 @@ def test_an_impossible_setting_says_why_and_loses_nothing(explore):
     assert "not possible" in page.inner_text("#run-problem")
     # What is wrong is said until something is changed.
     page.fill("#overlap input[type=number]", "0")
-    page.wait_for_selector("#run-problem p", state="detached")
+    page.wait_for_selector("#run-problem", state="hidden")
     run(page, "keep this text", new_tokens=3, budget=64)
     wait_state(page, "done")
     assert page.locator("#run-problem p").count() == 0

@@ -161,3 +161,38 @@ def test_a_notice_is_said_before_there_is_a_run(live):
     live.receive([{"kind": "notice", "state": {"name": "failed", "message": "budget = 3: more"}}])
     assert live.page.get_attribute(".lc-chip", "data-state") == "failed"
     assert "budget = 3" in live.page.inner_text(".lc-message")
+
+
+def test_a_run_that_starts_says_that_the_one_before_is_still_shown(live):
+    _, messages = made(**RUNS["interleaved"])
+    live.receive(messages)
+    setup = live.page.inner_text(".lc-setup")
+    live.receive([{"kind": "notice", "state": {"name": "loading", "message": "Reading."}}])
+    assert live.page.inner_text(".lc-setup") == f"until then: {setup}"
+    assert live.page.locator(".lc-before").count() == 1
+    live.receive([{"kind": "notice", "state": {"name": "failed", "message": "No."}}])
+    assert live.page.inner_text(".lc-setup") == setup
+    assert live.page.locator(".lc-before").count() == 0
+
+
+def test_an_update_is_written_once_a_frame_and_measures_nothing(live):
+    """Many updates at once are one writing, and none asks how large anything is."""
+    _, messages = made(**RUNS["interleaved"])
+    live.receive(messages[:3])
+    live.settle(1200)
+    written, asked = live.page.evaluate(
+        """async (messages) => {
+          let written = 0, asked = 0;
+          const update = I.clock.update.bind(I.clock);
+          I.clock.update = () => { written++; update(); };
+          const old = Object.getOwnPropertyDescriptor(Element.prototype, "clientWidth");
+          Object.defineProperty(Element.prototype, "clientWidth",
+            { configurable: true, get() { asked++; return old.get.call(this); } });
+          messages.forEach((m) => I.receive(m));
+          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+          Object.defineProperty(Element.prototype, "clientWidth", old);
+          return [written, asked];
+        }""",
+        messages[3:8],
+    )
+    assert (written, asked) == (1, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness import LiveMap
 from synthetic_feed import BY_HEAD, RUNS, made
 
 from lacache_core.trace import Trace
@@ -193,6 +194,26 @@ def test_an_eviction_close_up_names_heads(live, name):
         for head in range(3)
     ]
     assert rows == expected
+    # Heads that did the same stand in one row, and every row says whose it is.
+    different = {str(gone) for *_, gone in rows}
+    table = live.page.locator(".lc-cells tbody tr")
+    assert table.count() == len(different)
+    titles = "; ".join(row.locator("th").get_attribute("title") for row in table.all())
+    told = titles.count(", head ") or 90 * titles.count("every head of every layer")
+    assert told == 90
+    assert "layer · head" in live.page.inner_text(".lc-cells thead")
+    assert live.page.locator(".lc-closeup .lc-box").bounding_box()["height"] <= 400
     said = live.page.inner_text(".lc-closeup")
     assert "layer 1, head 1, dropped" in said or "every layer dropped" in said
     assert "cursor" not in said
+
+
+def test_the_toolbar_is_one_line_where_the_page_is_1440_wide(open_page, assets_url):
+    opened = LiveMap.open(open_page, assets_url, width=1034)  # what is left beside the settings
+    run, messages = made(**next(iter(BY_HEAD.values())))
+    opened.receive(messages)
+    opened.page.evaluate("I.view.setAxis('slot'); I.view.setMode('attention')")
+    opened.settle()
+    assert opened.page.locator(".lc-switch + .lc-button").is_visible()
+    assert opened.page.locator(".lc-toolbar").bounding_box()["height"] < 40
+    opened.check()

@@ -205,14 +205,27 @@ def test_the_compactions_are_a_table_of_numbers(visit, tmp_path):
     assert (table[:, [1, 3, 4, 7]] == columns[:, [1, 3, 4, 6]]).all()
     assert (table[:, [2, 6]] == columns[:, [2, 5]] + 1).all()  # entries count from 1 for people
     assert (table[:, 5] == columns[:, 3] - columns[:, 4]).all()
-    # What speaks of a ladder's groups alone is left out where there is no ladder.
-    window = next(
-        n for n, (_, kept) in enumerate(recordings()) if kept.manifest["policy"] == "streaming_llm"
-    )
-    choose(page, "Runs", recordings()[window][1].manifest["title"])
-    page.wait_for_function(f"() => {ROOT}.store.setup.policy === 'streaming_llm'")
-    rows = saved(page, "csv", tmp_path).read_bytes().decode().split("\r\n")
-    assert rows[0] == "step,tokens_seen,freed" and len(rows) > 3
+
+
+def test_a_table_of_evictions_has_nothing_of_a_ladder(visit, tmp_path):
+    page = visit()
+    choose(page, "Runs", recordings()[1][1].manifest["title"])
+    shown(page, recordings()[1][1].manifest["title"])
+    head, first, *_ = saved(page, "csv", tmp_path).read_text(encoding="utf-8").splitlines()
+    assert head == "step,tokens_seen,first_entry,stretch_width,kept_width,freed"
+    columns = recordings()[1][1].compactions[0]
+    step, seen, start, width, kept = (int(x) for x in columns[:5])
+    assert first == f"{step + 1},{seen},{start + 1},{width},{kept},{width - kept}"
+
+
+def test_a_table_of_a_run_that_goes_on_is_named_as_a_part_of_it(visit, tmp_path):
+    page = visit()
+    found = [json.loads(as_text(m)) for m in messages(batch=2)[0]]
+    page.evaluate(f"(m) => m.forEach((x) => {ROOT}.receive(x))", found[: len(found) // 2])
+    tokens = ask(page, "s.length")
+    assert f"-partial-{tokens}-tokens" in saved(page, "csv", tmp_path).name
+    page.evaluate(f"(m) => m.forEach((x) => {ROOT}.receive(x))", found[len(found) // 2 :])
+    assert "partial" not in saved(page, "csv", tmp_path).name
 
 
 def test_a_server_that_does_not_answer_is_said(visit):

@@ -20,12 +20,6 @@ def test_the_text_spells_settings_as_the_library_does():
     assert WRONG.allowed == "5 or more for num_sink 4, not `this one`"
 
 
-@pytest.mark.parametrize("value", [None, ""])
-def test_what_is_empty_is_called_empty(value):
-    error = InvalidSettingError("budget", value, "a whole number from 1 to 8192")
-    assert str(error) == "budget is empty: it must be a whole number from 1 to 8192."
-
-
 def test_told_spells_them_otherwise_also_after_a_journey():
     for error in (WRONG, pickle.loads(pickle.dumps(WRONG))):
         assert error.told(str.upper).startswith(
@@ -55,5 +49,12 @@ def test_a_ladder_names_its_other_settings_as_options(make):
 
 def test_a_command_may_spell_a_setting_in_its_own_way():
     error = InvalidSettingError("prompt", "", "a text")
-    assert in_option_words(error).startswith("--prompt = ")
-    assert in_option_words(error, {"prompt": "--text"}).startswith("--text = ")
+    assert in_option_words(error).startswith("--prompt is empty")
+    assert in_option_words(error, {"prompt": "--text"}).startswith("--text is empty")
+
+
+@pytest.mark.parametrize("value", [None, "", " \n"])
+def test_what_was_left_empty_is_called_empty(value):
+    error = InvalidSettingError("budget", value, "a whole number from 16 to 8192")
+    assert str(error) == "budget is empty: it must be a whole number from 16 to 8192."
+    assert "is not possible" in str(InvalidSettingError("seed", 0, "1 or more"))

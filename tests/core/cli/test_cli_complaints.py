@@ -62,7 +62,7 @@ BAD = [
     ((*READ, "--dtype", ""), "dtype is empty"),
     (("read", "--text", os.devnull, "--model", "{model}"), "--text is empty"),
     (("generate",), "required: --prompt"),
-    ((*WRITE[:2], " ", *WRITE[3:]), "--prompt = ' ' is not possible"),
+    ((*WRITE[:2], " ", *WRITE[3:]), "--prompt is empty"),
     ((*WRITE, "--chat"), "--chat = True is not possible: it must be false"),
     ((*WRITE, "--temperature", 3), "a number from 0 to 2"),
     ((*WRITE, "--top-p", "inf"), "a number above 0 up to 1"),
