@@ -12,7 +12,7 @@ from tiny import random_ids
 
 from app.evaluation import jobs
 from app.evaluation.jobs import STORED, Measurements
-from app.evaluation.requests import Request, Text, command
+from app.evaluation.requests import Request, Text, command, request_of
 from app.runs import Runs
 from lacache_core.cli import main
 from lacache_core.engine import Engine
@@ -236,8 +236,20 @@ def test_earlier_measurements_of_this_machine(measurements, finish):
     finish(measurements.start(ASK))
     listed = measurements.earlier("perplexity", [])["found"]
     assert [one["id"] for one in listed] == [found["id"]]
-    assert listed[0]["title"] == "The essay on memory, 60 tokens"
+    assert listed[0]["title"] == "The essay on memory, 60 tokens predicted"
+    assert listed[0]["who"] == "Full cache, LaCache, span 3, overlap 1; budget 24"
     assert measurements.earlier("nothing", [])["found"] == []
+
+
+def test_a_measurement_knows_what_the_controls_said(measurements, finish):
+    form = {"policies": ["full"], "tokens": 60, "source": "own", "own": SECRET * 9, "fresh": True}
+    form |= {"read_chunk": 20, "num_sink": 4}
+    found = finish(measurements.start(request_of("perplexity", form)))
+    kept = {name: value for name, value in form.items() if name not in ("own", "fresh")}
+    assert measurements.form(found["id"]) == kept
+    measurements._by_id.clear()  # as after a restart
+    assert measurements.form(found["id"]) == kept
+    assert measurements.form("nobody") == measurements.form(None) == {}
 
 
 def own_text():
