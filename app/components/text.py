@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -22,10 +23,9 @@ _CHANGED = """(text) => {
   const found = SAMPLES.find(alike);
   return found ? found[0] : OWN;
 }"""
-KEPT = """() => {
+_KEPT = """() => {
   try { return sessionStorage.getItem('text ' + location.pathname) || ''; } catch { return ''; }
 }"""
-"""JavaScript: the text that was kept, or none."""
 _START = 60  # characters by which a sample is known, beside its length
 
 
@@ -65,6 +65,17 @@ class TextControls:
         )
         # Not ``input``, which a paste does not set off.
         self.prompt.change(None, self.prompt, self.sample, js=_changed())
+
+    def restore(self, demo: gr.Blocks, work: Callable[..., list[Any]], where: list[Any]) -> None:
+        """Have ``work(kept text, request)`` fill ``where`` when the page is loaded."""
+        demo.load(
+            work,
+            self.kept,
+            where,
+            js=_KEPT,
+            show_progress="hidden",
+            api_visibility="private",
+        )
 
 
 def _changed() -> str:

@@ -14,7 +14,7 @@ from app.components.controls import MAIN, control, fitting, policy_info, restore
 from app.components.live_map import asking, named
 from app.components.module import module_html
 from app.components.share import share
-from app.components.text import KEPT, TextControls, with_kept
+from app.components.text import TextControls, with_kept
 from app.feed import Message, as_text
 from app.pair import forget_pair, pair_messages, stop_pair
 from app.preview import in_page_words
@@ -102,14 +102,7 @@ def compare(demo: gr.Blocks) -> None:
     def restore(kept: str, request: gr.Request) -> list[Any]:
         return _restored(inputs, dict(request.query_params), kept)
 
-    demo.load(
-        restore,
-        text.kept,
-        [*components, text.sample, link, problem],
-        js=KEPT,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    text.restore(demo, restore, [*components, text.sample, link, problem])
 
 
 def recorded_messages() -> list[Message]:

@@ -13,7 +13,7 @@ from app.components.controls import FIELDS, MAIN, control, fitting, policy_info,
 from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.components.share import share
-from app.components.text import KEPT, TextControls, with_kept
+from app.components.text import TextControls, with_kept
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
@@ -112,14 +112,7 @@ def explore(demo: gr.Blocks) -> None:
     def restore(kept: str, request: gr.Request) -> list[Any]:
         return _restored(inputs, dict(request.query_params), kept)
 
-    demo.load(
-        restore,
-        text.kept,
-        [*components, text.sample, link, problem],
-        js=KEPT,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    text.restore(demo, restore, [*components, text.sample, link, problem])
 
 
 def _problem_of(message: Message) -> str:
