@@ -22,23 +22,6 @@ def address(smollm2):
         yield url
 
 
-@pytest.fixture
-def explore(open_page, address):
-    """Opens the page; checks at the end that nothing went wrong and nothing left this machine."""
-    opened = []
-
-    def start(query="", **options):
-        watched = open_page(f"{address}/{query}", **options)
-        watched.page.wait_for_selector(".lc-canvas")
-        opened.append(watched)
-        return watched.page
-
-    yield start
-    for watched in opened:
-        assert watched.problems == []
-        assert watched.outside() == []
-
-
 def store(page, expression):
     return page.evaluate(f"() => {{ const s = {STORE}; return {expression}; }}")
 
@@ -67,8 +50,8 @@ def wait_tokens(page, count, seconds=60):
     page.wait_for_function(f"() => {STORE}.length >= {count}", timeout=seconds * 1000)
 
 
-def test_it_opens_by_itself_and_says_what_to_do(explore):
-    page = explore()
+def test_it_opens_by_itself_and_says_what_to_do(visit):
+    page = visit()
     assert "LaCache explorer" in page.inner_text("h1")
     page.wait_for_function(f"() => {STORE}.setup.origin === 'recorded'")
     assert "Recorded run" in page.inner_text(".lc-status")
@@ -76,8 +59,8 @@ def test_it_opens_by_itself_and_says_what_to_do(explore):
     assert "Remembered" in page.inner_text(".lc-preview-facts")
 
 
-def test_a_run_streams_text_and_the_map_gains_columns(explore):
-    page = explore()
+def test_a_run_streams_text_and_the_map_gains_columns(visit):
+    page = visit()
     run(page, LONG, new_tokens=40, budget=128)
     wait_state(page, "running")
     wait_tokens(page, 100)
@@ -106,8 +89,8 @@ def test_a_run_streams_text_and_the_map_gains_columns(explore):
     assert shares == 0
 
 
-def test_zoom_survives_twenty_updates(explore):
-    page = explore()
+def test_zoom_survives_twenty_updates(visit):
+    page = visit()
     run(page, LONG, new_tokens=200)
     wait_tokens(page, 200)
     view = "document.querySelector('#live-map .lc-root').__lacache.view"
@@ -124,8 +107,8 @@ def test_zoom_survives_twenty_updates(explore):
     wait_state(page, "stopped")
 
 
-def test_stop_stops_within_a_second(explore):
-    page = explore()
+def test_stop_stops_within_a_second(visit):
+    page = visit()
     run(page, LONG, new_tokens=2000)
     wait_tokens(page, 100)
     page.click("#stop")
@@ -142,7 +125,7 @@ def test_stop_stops_within_a_second(explore):
     wait_state(page, "done")
 
 
-def test_a_closed_tab_frees_its_run(explore, open_page, address):
+def test_a_closed_tab_frees_its_run(visit, open_page, address):
     watched = open_page(address)
     watched.page.wait_for_selector(".lc-canvas")
     run(watched.page, LONG, new_tokens=2000)
@@ -156,8 +139,8 @@ def test_a_closed_tab_frees_its_run(explore, open_page, address):
     assert RUNS.active == 0
 
 
-def test_what_a_user_writes_appears_as_text_everywhere(explore):
-    page = explore()
+def test_what_a_user_writes_appears_as_text_everywhere(visit):
+    page = visit()
     run(page, f"{EVIL} ${{window.__x=2}} {{{{x}}}} " * 3, new_tokens=6)
     wait_state(page, "done")
     page.wait_for_timeout(400)
@@ -167,8 +150,8 @@ def test_what_a_user_writes_appears_as_text_everywhere(explore):
     assert page.locator(".lc img").count() == 0
 
 
-def test_an_impossible_setting_says_why_and_loses_nothing(explore):
-    page = explore()
+def test_an_impossible_setting_says_why_and_loses_nothing(visit):
+    page = visit()
     fill(page, "keep this text", budget=64)
     page.fill("#overlap input[type=number]", "14")
     page.fill("#span input[type=number]", "20")
@@ -189,8 +172,8 @@ def test_an_impossible_setting_says_why_and_loses_nothing(explore):
     assert page.locator("#run-problem p").count() == 0
 
 
-def test_a_slider_previews_the_pattern_before_any_run(explore):
-    page = explore()
+def test_a_slider_previews_the_pattern_before_any_run(visit):
+    page = visit()
     page.wait_for_function("() => !!document.querySelector('.lc-preview-facts dd')")
     remembered = page.inner_text(".lc-preview-facts div:nth-child(2) dd")
     picture = "document.querySelector('.lc-preview-picture').toDataURL()"
@@ -203,8 +186,8 @@ def test_a_slider_previews_the_pattern_before_any_run(explore):
     assert store(page, "s.setup.origin") == "recorded"
 
 
-def test_typing_a_number_and_links_beyond_the_sliders_are_no_errors(explore):
-    page = explore("?budget=20&span=8&overlap=6")
+def test_typing_a_number_and_links_beyond_the_sliders_are_no_errors(visit):
+    page = visit("?budget=20&span=8&overlap=6")
     page.wait_for_selector(".lc-preview-problem:visible")
     assert "Budget = 20 is not possible" in page.inner_text(".lc-preview-problem")
     page.click("#budget input[type=number]")
@@ -215,26 +198,26 @@ def test_typing_a_number_and_links_beyond_the_sliders_are_no_errors(explore):
     assert page.input_value("#overlap input[type=number]") == "6"
 
 
-def test_a_link_restores_settings_but_not_the_text(explore):
-    page = explore()
+def test_a_link_restores_settings_but_not_the_text(visit):
+    page = visit()
     fill(page, "a private text", budget=100)
     page.click("#copy-link")
     page.wait_for_function("() => location.search.includes('budget=100')")
     assert "private" not in page.url
-    again = explore(page.url.split("/")[-1])
+    again = visit(page.url.split("/")[-1])
     again.wait_for_function("() => document.querySelector('#budget input').value === '100'")
     page.check("#link-text input")
     page.click("#copy-link")
     page.wait_for_function("() => location.search.includes('private')")
-    again = explore(page.url.split("/")[-1])
+    again = visit(page.url.split("/")[-1])
     again.wait_for_function(
         "() => document.querySelector('#prompt textarea').value === 'a private text'"
     )
     assert "from the link" in again.inner_text("#link-said")
 
 
-def test_two_people_at_once_have_runs_of_their_own(explore):
-    one, two = explore(), explore()
+def test_two_people_at_once_have_runs_of_their_own(visit):
+    one, two = visit(), visit()
     run(one, "The sea was calm. " * 20, new_tokens=12)
     run(two, "A recipe for bread: " * 20, new_tokens=12)
     wait_state(one, "done")
@@ -244,8 +227,8 @@ def test_two_people_at_once_have_runs_of_their_own(explore):
     assert store(one, "s.run") != store(two, "s.run")
 
 
-def test_reading_gives_every_word_a_loss(explore):
-    page = explore()
+def test_reading_gives_every_word_a_loss(visit):
+    page = visit()
     page.click("text=Only read it")
     run(page, LONG[:600], budget=64)
     wait_state(page, "done")
@@ -255,16 +238,16 @@ def test_reading_gives_every_word_a_loss(explore):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440, 2560])
-def test_no_screen_scrolls_sideways(explore, theme, width):
-    page = explore(f"?__theme={theme}", width=width, height=844)
+def test_no_screen_scrolls_sideways(visit, theme, width):
+    page = visit(f"?__theme={theme}", width=width, height=844)
     widths = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
     assert page.locator("#run").is_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_the_whole_page(explore, theme):
-    page = explore(f"?__theme={theme}")
+def test_axe_finds_nothing_serious_on_the_whole_page(visit, theme):
+    page = visit(f"?__theme={theme}")
     page.wait_for_function("() => !!document.querySelector('.lc-preview-facts dd')")
     page.click("text=More settings")
     found = Axe().run(page).response["violations"]

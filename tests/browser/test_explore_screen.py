@@ -59,7 +59,7 @@ def test_what_failed_is_not_spoken_of_once_a_setting_changes(visit, mend):
     page = visit("?budget=9999")  # what is wrong with a link stays until then too
     page.wait_for_selector("#run-problem [role=alert]")
     page.fill(f"#budget {NUMBER}", "99999")
-    page.wait_for_selector("#run-problem p", state="detached")
+    page.wait_for_selector("#run-problem p", state="hidden")
     page.click("#run")
     page.wait_for_selector("#run-problem [role=alert]")
     assert ask(page, "s.state.name") == "failed"
@@ -70,7 +70,7 @@ def test_what_failed_is_not_spoken_of_once_a_setting_changes(visit, mend):
     else:
         page.click(f"#{mend} input")
         page.click("[role=option] >> nth=0")
-    page.wait_for_selector("#run-problem p", state="detached")
+    page.wait_for_selector("#run-problem p", state="hidden")
     assert ask(page, "s.state.name") == "done"
     assert "Recorded run" in page.inner_text(".lc-status")
     assert "99999" not in page.inner_text(".lc-status")
