@@ -99,7 +99,7 @@ export class Closeup {
     const corner = this.store.heads > 1 ? "layer · head ↓ entry →" : "layers ↓ entry →";
     const head = el("tr", {}, el("th", { textContent: corner }), ...heads.map((n) => el("th", { textContent: ordinal(n) })));
     if (event.kept) head.append(arrow("th"), ...after.map((n) => el("th", { textContent: ordinal(n) })));
-    const rows = alike(patterns).map((same) => {
+    const rows = alike(patterns, ({ tokens, kept }) => [tokens, kept]).map((same) => {
       const [{ tokens, kept }] = same;
       const row = el("tr", {}, this.#layers(same));
       row.append(...tokens.map((token, k) => this.#word(token, kept[k])));
@@ -113,9 +113,9 @@ export class Closeup {
   #list() {
     const { patterns } = this.group;
     const most = this.store.heads > 1 ? MOST_OF_A_HEAD : MOST;
-    const rows = alike(patterns).map((same) => {
-      const [{ tokens, kept }] = same;
-      const went = tokens.filter((_, k) => !kept[k]);
+    const gone = ({ tokens, kept }) => tokens.filter((_, k) => !kept[k]);
+    const rows = alike(patterns, gone).map((same) => {
+      const went = gone(same[0]);
       const words = el("td", { className: "lc-went" }, ...went.slice(0, most).map((t) => this.#face(t, false)));
       if (went.length > most) words.append(`and ${count(went.length - most)} more`);
       return el("tr", {}, this.#layers(same), words);
@@ -155,11 +155,11 @@ export class Closeup {
   }
 }
 
-/** The patterns, those together that dropped and kept the same tokens: heads often do. */
-function alike(patterns) {
+/** The patterns, those together of which the same is shown: of heads that is often so. */
+function alike(patterns, shown) {
   const found = new Map();
   for (const pattern of patterns) {
-    const key = `${pattern.tokens}/${pattern.kept}`;
+    const key = String(shown(pattern));
     if (found.has(key)) found.get(key).push(pattern);
     else found.set(key, [pattern]);
   }

@@ -41,6 +41,7 @@ export class Toolbar {
     for (const node of this.modeButtons) {
       node.setAttribute("aria-pressed", String(node.dataset.mode === this.view.mode));
     }
+    this.node.classList.toggle("lc-by-head", this.view.store.heads > 1);
     this.switches.update();
   }
 

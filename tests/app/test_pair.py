@@ -98,7 +98,7 @@ def test_closing_ends_both():
     [
         ({"a": {"policy": "lacache", "budget": 20, "span": 15}}, "A: Budget = 20"),
         ({"b": {"policy": "lacache", "span": 30}}, "B: Span = 30"),
-        ({"": {**SHARED, "prompt": " "}}, "Text = ' '"),
+        ({"": {**SHARED, "prompt": " "}}, "Text is empty"),
         ({"": {**SHARED, "seed": -1}}, "Seed = -1"),
     ],
 )

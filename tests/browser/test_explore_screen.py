@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from recorded_page import ask, choose, shown
+from recorded_page import ROOT, ask, choose, shown
+from synthetic_feed import BY_HEAD, made
 
 from app.recorded import recordings
 
@@ -59,7 +60,7 @@ def test_what_failed_is_not_spoken_of_once_a_setting_changes(visit, mend):
     page = visit("?budget=9999")  # what is wrong with a link stays until then too
     page.wait_for_selector("#run-problem [role=alert]")
     page.fill(f"#budget {NUMBER}", "99999")
-    page.wait_for_selector("#run-problem p", state="detached")
+    page.wait_for_selector("#run-problem p", state="hidden")
     page.click("#run")
     page.wait_for_selector("#run-problem [role=alert]")
     assert ask(page, "s.state.name") == "failed"
@@ -70,7 +71,7 @@ def test_what_failed_is_not_spoken_of_once_a_setting_changes(visit, mend):
     else:
         page.click(f"#{mend} input")
         page.click("[role=option] >> nth=0")
-    page.wait_for_selector("#run-problem p", state="detached")
+    page.wait_for_selector("#run-problem p", state="hidden")
     assert ask(page, "s.state.name") == "done"
     assert "Recorded run" in page.inner_text(".lc-status")
     assert "99999" not in page.inner_text(".lc-status")
@@ -193,3 +194,13 @@ def test_what_is_saved_is_called_as_the_policy_calls_it(visit):
 def test_the_footer_ends_with_its_link(visit):
     page = visit()
     assert page.inner_text("footer").strip().endswith("Use via API")
+
+
+def test_the_toolbar_is_one_line_also_where_heads_differ(visit):
+    page = visit()
+    _, messages = made(**next(iter(BY_HEAD.values())))
+    page.evaluate(f"(m) => m.forEach((x) => {ROOT}.receive(x))", messages)
+    ask(page, "(v.setAxis('slot'), v.setMode('attention'))")
+    page.wait_for_timeout(300)
+    assert page.locator(".lc-switch + .lc-button").is_visible()
+    assert page.locator(".lc-toolbar").bounding_box()["height"] < 40

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import LiveMap
 from synthetic_feed import BY_HEAD, RUNS, made
 
 from lacache_core.trace import Trace
@@ -195,7 +194,7 @@ def test_an_eviction_close_up_names_heads(live, name):
     ]
     assert rows == expected
     # Heads that did the same stand in one row, and every row says whose it is.
-    different = {str(gone) for *_, gone in rows}
+    different = {str(dropped) for *_, dropped in rows}
     table = live.page.locator(".lc-cells tbody tr")
     assert table.count() == len(different)
     titles = "; ".join(row.locator("th").get_attribute("title") for row in table.all())
@@ -206,14 +205,3 @@ def test_an_eviction_close_up_names_heads(live, name):
     said = live.page.inner_text(".lc-closeup")
     assert "layer 1, head 1, dropped" in said or "every layer dropped" in said
     assert "cursor" not in said
-
-
-def test_the_toolbar_is_one_line_where_the_page_is_1440_wide(open_page, assets_url):
-    opened = LiveMap.open(open_page, assets_url, width=1034)  # what is left beside the settings
-    run, messages = made(**next(iter(BY_HEAD.values())))
-    opened.receive(messages)
-    opened.page.evaluate("I.view.setAxis('slot'); I.view.setMode('attention')")
-    opened.settle()
-    assert opened.page.locator(".lc-switch + .lc-button").is_visible()
-    assert opened.page.locator(".lc-toolbar").bounding_box()["height"] < 40
-    opened.check()

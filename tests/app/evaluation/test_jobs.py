@@ -237,7 +237,7 @@ def test_earlier_measurements_of_this_machine(measurements, finish):
     listed = measurements.earlier("perplexity", [])["found"]
     assert [one["id"] for one in listed] == [found["id"]]
     assert listed[0]["title"] == "The essay on memory, 60 tokens predicted"
-    assert listed[0]["who"] == "Full cache, LaCache, span 3, overlap 1; budget 24"
+    assert listed[0]["who"] == "Full cache, LaCache, span 3, overlap 1, num_sink 2; budget 24"
     assert measurements.earlier("nothing", [])["found"] == []
 
 

@@ -95,7 +95,7 @@ def test_the_command_asks_for_the_same(kind, values):
         ("perplexity", {"budgets": []}, "Budgets"),
         ("perplexity", {"tokens": 3.5}, "Tokens = 3.5"),
         ("perplexity", {"tokens": float("nan")}, "Tokens = nan"),
-        ("perplexity", {"tokens": None}, "Tokens = None"),
+        ("perplexity", {"tokens": None}, "Tokens is empty"),
         ("perplexity", {"tokens": True}, "Tokens = True"),
         ("perplexity", {"tokens": 10**9}, "100,000"),
         ("perplexity", {"stretch": -1}, "Tokens per point = -1"),
