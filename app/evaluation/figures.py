@@ -25,8 +25,12 @@ def name_of(cell: Row, budget: int | float | None = None) -> str:
     size = cell["budget"] if budget is None else budget
     if size is None:
         return str(cell["label"])
-    said = f"{size:.0%}".replace("%", " %") if isinstance(size, float) else f"{size:,}"
-    return f"{cell['label']}, budget {said}"
+    return f"{cell['label']}, budget {budget_in_words(size)}"
+
+
+def budget_in_words(size: int | float) -> str:
+    """A number of entries, or a share of the text's length."""
+    return f"{size:.0%}".replace("%", " %") if isinstance(size, float) else f"{size:,}"
 
 
 def reading_figures(cells: Sequence[Row]) -> list[Figure]:

@@ -146,7 +146,7 @@ class Measurements:
             {
                 "id": record.key["id"],
                 "title": record.result["title"],
-                "who": contenders_in_words(record.result["cells"]),
+                "who": contenders_in_words(record.result["cells"], record.result["budgets"]),
                 "created": record.result["created"],
                 "state": record.result["state"],
             }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.evaluation.figures import (
+    budget_in_words,
     endless_figures,
     grouped,
     legend,
@@ -63,7 +64,6 @@ def report(kept: Row) -> Message:
         "kind": kind,
         "title": kept["title"],
         "command": kept["command"],
-        "who": contenders_in_words(cells),
         "created": kept["created"],
         "state": {"name": kept["state"], "message": kept["message"]},
         "progress": None,
@@ -102,12 +102,11 @@ def _tokens(cell: Row) -> str:
     return f"{cell['tokens']:,} of {cell['length']:,}"
 
 
-def contenders_in_words(cells: Sequence[Row]) -> str:
-    """Who competes, and under which budgets."""
+def contenders_in_words(cells: Sequence[Row], budgets: Sequence[int | float | None]) -> str:
+    """Who competes, and under which of the budgets that were asked for."""
     who = ", ".join(dict.fromkeys(str(cell["label"]) for cell in cells))
-    sizes = dict.fromkeys(cell["budget"] for cell in cells if cell["budget"] is not None)
-    budgets = ", ".join(f"{size:,}" for size in sizes)
-    return f"{who}; budget {budgets}" if budgets else who
+    sizes = ", ".join(budget_in_words(size) for size in dict.fromkeys(budgets) if size is not None)
+    return f"{who}; budget {sizes}" if sizes else who
 
 
 def _needle_table(cells: Sequence[Row], budgets: Sequence[int | float | None]) -> Message:

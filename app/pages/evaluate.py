@@ -83,12 +83,11 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
     """One tab: settings and what to press on the left, what comes out on the right."""
     with gr.Row(elem_classes="lx-page lx-evaluate"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
-            gr.HTML(f"<h2 class='lx-title' id='own-{kind}'>Your own measurement</h2>")
             inputs = choose_contenders(kind, **_DEFAULTS[kind])
             settings = _needle_controls if kind == "needle" else _text_controls
             inputs |= settings(kind)
             first = _checked(kind, {name: c.value for name, c in inputs.items()})
-            run, stop, said = actions("Run", f"own-{kind}", f"-{kind}", first[0])
+            run, stop, said = actions("Run", f"{kind}-policies", f"-{kind}", first[0])
             same = gr.Textbox(
                 first[1],
                 label="These settings from a terminal",

@@ -320,7 +320,7 @@ class Comparison {
     const now = Math.min(seen, losses.length) - 1;
     if (now < 1) return after;
     const [x, y] = SIDES.map((side) => losses.perplexity[side][now]);
-    const better = Math.abs(x - y) < ALIKE * Math.min(x, y) ? "about the same" : x > y ? "lower with B" : "lower with A";
+    const better = Math.abs(x - y) < ALIKE * Math.min(x, y) ? `about the same (within ${100 * ALIKE} %)` : x > y ? "lower with B" : "lower with A";
     return `${after} Perplexity so far: A ${x.toFixed(2)}, B ${y.toFixed(2)}: ${better}.`;
   }
 

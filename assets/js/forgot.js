@@ -44,9 +44,9 @@ export class Forgot {
   update() {
     const { pair, view, losses, of } = this;
     const other = of === "a" ? "B" : "A", own = of.toUpperCase();
-    set(this.heading, `Where ${own} forgot what ${other} still knew`);
     const seen = pair.seen(view.clock);
     const found = losses.largest(losses.length, of, MOST);
+    set(this.heading, found.length ? `Where ${own} forgot what ${other} still knew` : `Where ${own} lost more than ${other}`);
     if (this.chosen !== null && this.chosen >= losses.length) this.chosen = null;
     const key = `${losses.run}/${losses.length}/${of}/${this.chosen}/${found.filter((t) => t < seen).length}`;
     if (this.shown === key) return;
