@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from forms import number
-
-from app.runner import RUNS
+from idle import wait_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 C = "document.querySelector('#comparison .lc-root').__comparison"
@@ -84,8 +83,7 @@ def test_stop_ends_both_and_what_is_there_stays(compare):
     page.wait_for_function(
         "() => document.querySelector('#run-said').textContent.includes('Stopped')"
     )
-    page.wait_for_timeout(300)
-    assert RUNS.active == 0
+    wait_idle(page)
 
 
 def test_another_run_takes_the_place_of_the_one_that_goes_on(compare):
@@ -104,7 +102,7 @@ def test_another_run_takes_the_place_of_the_one_that_goes_on(compare):
     page.wait_for_function(
         "() => document.querySelector('#run-said').textContent.includes('Both are done')"
     )
-    assert RUNS.active == 0
+    wait_idle(page)
 
 
 def test_while_both_go_on_the_clock_waits_for_the_later_one(compare):
