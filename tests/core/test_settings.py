@@ -69,7 +69,7 @@ def test_bad_values_name_field_value_and_range(name, value, words):
         RunSettings.validate_values({name: value})
     assert caught.value.field == name
     text = str(caught.value)
-    assert text.startswith(f"{name} = ")
+    assert text.startswith(f"{name} is empty: " if value is None else f"{name} = ")
     assert words in text
     assert len(text) < 500
 
