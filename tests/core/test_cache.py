@@ -330,7 +330,7 @@ def test_impossible_on_this_model(llama):
 
 @pytest.mark.parametrize("policy", [None, "h2o", H2O, 256], ids=str)
 def test_what_is_no_policy_is_refused_by_name(llama, policy):
-    with pytest.raises(InvalidSettingError, match="policy = .* a policy of lacache_core.policies"):
+    with pytest.raises(InvalidSettingError, match="policy .* a policy of lacache_core.policies"):
         LadderCache(llama, policy)
 
 
