@@ -22,6 +22,7 @@ document.addEventListener("click", (event) => {
 // Why a run failed is true of the settings that it had: it goes away when one of them or the text
 // changes. It is hidden, not emptied, as Gradio would not show the same words a second time.
 const PAST = "lx-past";
+const ANSWER_MS = 400;
 const problem = () => document.getElementById("run-problem");
 
 function settingsChanged() {
@@ -42,5 +43,6 @@ document.addEventListener("keydown", (event) => {
 }, true);
 document.addEventListener("click", (event) => {
   if (within(event, ".reset-button")) settingsChanged();
-  else if (event.target.closest?.("#run")) problem()?.classList.remove(PAST);
+  // By then the server has said something else, unless all is as wrong as before.
+  else if (event.target.closest?.("#run")) setTimeout(() => problem()?.classList.remove(PAST), ANSWER_MS);
 }, true);

@@ -63,7 +63,7 @@ def test_what_failed_is_not_spoken_of_once_a_setting_changes(visit, mend):
     page.wait_for_selector("#run-problem p", state="hidden")
     page.click("#run")
     page.wait_for_selector("#run-problem [role=alert]")
-    assert ask(page, "s.state.name") == "failed"
+    page.wait_for_function(f"() => {ROOT}.store.state.name === 'failed'")
     if mend == "number":
         page.fill(f"#budget {NUMBER}", "128")
     elif mend == "text":
