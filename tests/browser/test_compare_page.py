@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from forms import number
+from forms import number, reload
 from idle import wait_idle
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
@@ -145,7 +145,7 @@ def test_a_side_that_cannot_run_is_named_beside_the_button(compare):
     number(page, "b_budget", 20)  # and again when it is as wrong as it was
     page.click("#run")
     page.wait_for_selector("#run-problem [role=alert]")
-    page.reload()
+    reload(page)
     page.wait_for_function(
         "() => document.querySelector('#prompt textarea')?.value.includes('keep')"
     )

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from forms import number
+from forms import number, reload
 from idle import wait_idle
 
 from app.runner import RUNS
@@ -177,7 +177,7 @@ def test_ones_own_text_outlives_a_reload_and_the_list_of_samples_says_so(explore
     sample = page.input_value("#sample input")
     page.fill("#prompt textarea", "Keep these words of mine.")
     page.wait_for_function("() => document.querySelector('#sample input').value.includes('own')")
-    page.reload()
+    reload(page)
     page.wait_for_function(
         "() => document.querySelector('#prompt textarea')?.value.includes('mine')"
     )
@@ -187,7 +187,7 @@ def test_ones_own_text_outlives_a_reload_and_the_list_of_samples_says_so(explore
     page.wait_for_function(
         "() => !document.querySelector('#prompt textarea')?.value.includes('mine')"
     )
-    page.reload()
+    reload(page)
     page.wait_for_timeout(1500)
     assert page.input_value("#sample input") == sample
 
