@@ -9,6 +9,7 @@ carried out before the next. Knows buffers; knows nothing of policies.
 from __future__ import annotations
 
 import torch
+from torch import library
 
 from lacache_core.buffers import KVBuffers
 from lacache_core.errors import UnsupportedOperationError
@@ -83,7 +84,7 @@ def _store_plainly(
 
 
 # One operation to the compiler, which would otherwise copy the whole buffers once a layer.
-_store = torch.library.custom_op(
+_store = library.custom_op(
     "lacache::store",
     _store_plainly,
     mutates_args=("all_keys", "all_values", "arrived_keys"),
