@@ -271,7 +271,10 @@ def test_stop_keeps_what_is_finished_and_another_takes_its_place(evaluate):
     show(page, "endless")
     page.wait_for_selector("#measured-endless .lx-table")
     page.wait_for_function(restored)
-    assert "--read-chunk 128" in page.input_value("#command-endless textarea")
+    page.wait_for_function(
+        "() => document.querySelector('#command-endless textarea').value"
+        ".includes('--read-chunk 128')"
+    )
 
 
 def test_a_reload_finds_a_measurement_going_on(evaluate):
@@ -359,8 +362,8 @@ def test_the_other_measure_and_the_keyboard_lead_to_cells(asked):
     page.get_by_role("button", name="Needle still held").click()
     page.wait_for_function(
         """() => {
-          const heat = document.querySelector('#measured-needle .lx-plot').data[0];
-          return heat.text[0][0] === '100 %';
+          const heat = document.querySelector('#measured-needle .lx-plot')?.data?.[0];
+          return heat?.text[0][0] === '100 %';
         }"""
     )
     link = page.get_by_role("button", name="Answers: Full cache, 160, 0 %")
