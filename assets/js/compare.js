@@ -278,14 +278,15 @@ class Comparison {
     const at = writes ? parting(stores.a, stores.b) : -1;
     for (const map of this.maps) map.parted = at;
     parted.hidden = !writes;
-    const wrote = (store) => {
+    const wrote = (name, store) => {
       const text = store.tokens.slice(at, at + 12).join("").trim();
-      return text ? `“${visible(text)}”` : store.running ? "nothing yet" : `nothing more${ofItself(store)}`;
+      if (text) return `${name} went on: “${visible(text)}”`;
+      return store.running ? `${name} goes on` : `${name} ended${ofItself(store)}`;
     };
     set(parted, at < 0
       ? `Both write the same so far: ${counted(Math.max(0, Math.min(stores.a.length, stores.b.length) - pair.setup.promptTokens), "token")}.`
       : `The texts part at token ${ordinal(at)}, after ${counted(Math.max(0, at - pair.setup.promptTokens), "token")} that both wrote alike. `
-        + `A went on: ${wrote(stores.a)}; B went on: ${wrote(stores.b)}.`);
+        + `${wrote("A", stores.a)}; ${wrote("B", stores.b)}.`);
   }
 
   #verdict() {
@@ -351,7 +352,7 @@ class Comparison {
 
 /** Why a text is over, where the model itself ended it. */
 function ofItself({ state }) {
-  return state.reason === "stop token" ? ", by itself" : "";
+  return state.reason === "stop token" ? " by itself" : "";
 }
 
 /** What sets a run apart from others of its policy. */

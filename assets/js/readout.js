@@ -102,8 +102,7 @@ export class Readout {
       const slot = head && !view.slots ? -1 : store.moment.slot(store.rowOf(layer, view.head), token, clock);
       if (slot >= 0) parts.push([`slot${head}`, ordinal(slot)]);
     }
-    const joined = store.joinedAt[token] <= clock;
-    parts.push(["held by", heldBy(store, token, clock), joined ? layerDots(store, token, clock) : null]);
+    parts.push(["held by", heldBy(store, token, clock), layerDots(store, token, clock)]);
     const loss = store.nll[token];
     if (!Number.isNaN(loss)) parts.push(["loss", loss.toFixed(2)]);
     if (layer !== null) parts.push(...this.#attention(layer, token));
@@ -146,6 +145,7 @@ export class Readout {
 
 /** One mark a layer: filled where the token is held, as far up as heads of the layer hold it. */
 export function layerDots(store, token, clock) {
+  if (store.joinedAt[token] > clock) return ""; // none could hold it
   const marks = Array.from({ length: store.layers }, (_, layer) => {
     const held = store.headsHolding(layer, token, clock);
     const mark = el("i", { className: held ? "lc-dot lc-dot-held" : "lc-dot" });

@@ -221,12 +221,12 @@ def test_where_one_text_is_over_the_comparison_stands(page):
     assert found == {name: cells.sum() for name, cells in expected.items()}
     assert page.evaluate("C.pair.cell(3, 150, C.views.pair.clock)") is None
     assert page.evaluate("C.pair.kept(150, C.views.pair.clock)") == "later"
-    assert "A ended after 130 tokens, by itself; there the two are compared." in page.inner_text(
+    assert "A ended after 130 tokens by itself; there the two are compared." in page.inner_text(
         ".lc-gist"
     )
     assert "ended its text by itself" in page.inner_text(".lc-side-a .lc-side-head")
     assert "ended its text" not in page.inner_text(".lc-side-b .lc-side-head")
-    assert "A went on: nothing more, by itself" in page.inner_text(".lc-parted")
+    assert "A ended by itself; B went on: “" in page.inner_text(".lc-parted")
 
 
 def test_numbers_and_picture_count_the_same_cells(page):
@@ -251,6 +251,7 @@ def test_a_token_that_is_only_predicted_is_in_no_cache_yet(page):
     for side in "ab":
         said = page.inner_text(f".lc-side-{side} .lc-readout")
         assert "no layer yet: it joins the cache later" in said and "0 of 30" not in said
+        assert page.locator(f".lc-side-{side} .lc-readout .lc-dot").count() == 0
 
 
 def test_small_differences_are_not_made_much_of(page):
