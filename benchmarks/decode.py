@@ -100,13 +100,19 @@ def static(model: Any, length: int, ids: Any) -> Contender:
     cache = StaticCache(config=model.config, max_cache_len=length)
     model(input_ids=ids[:, : length - 1], past_key_values=cache, use_cache=True, logits_to_keep=1)
 
-    def restore() -> None:
-        for layer in cache.layers:
-            layer.cumulative_length.fill_(length - 1) if hasattr(
-                layer.cumulative_length, "fill_"
-            ) else setattr(layer, "cumulative_length", length - 1)
+    return Contender("static-n", model, cache, lambda: step_back(cache))
 
-    return Contender("static-n", model, cache, restore)
+
+def step_back(cache: Any) -> None:
+    """Let transformers' static cache forget that its last token came."""
+    import torch
+
+    counts = [layer.cumulative_length for layer in cache.layers]
+    if isinstance(counts[0], torch.Tensor):
+        torch._foreach_sub_(counts, 1)  # one launch on a GPU
+        return
+    for layer, count in zip(cache.layers, counts, strict=True):
+        layer.cumulative_length = count - 1
 
 
 def filled(

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Iterable
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,8 +49,16 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "gradio")},
+        **{name: _version(name) for name in ("torch", "transformers", "gradio")},
     }
+
+
+def _version(name: str) -> str | None:
+    """None where it is not installed, as gradio is not where models alone are measured."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

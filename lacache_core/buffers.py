@@ -28,6 +28,7 @@ import numpy.typing as npt
 import torch
 from transformers import PretrainedConfig
 
+from lacache_core import kernels
 from lacache_core.plan import CompactionPlan, IntArray
 from lacache_core.rope import Rotary
 
@@ -114,11 +115,15 @@ class KVBuffers:
         self._moves: WeakKeyDictionary[CompactionPlan, _Moves] = WeakKeyDictionary()
         self._same_turn: dict[int, CosSin | None] = {}
         self._all_turned = bool(rotary.turned_layers.all())
-        slots = limit if all_at_once and limit is not None else 0
+        # Whole lines of memory for the masks and products over them.
+        slots = -(-limit // 8) * 8 if all_at_once and limit is not None else 0
         # Zeros, since a slot that a mask hides still counts as nothing times what lies in it.
         self.keys = self._empty(keys, slots).zero_()
         self.values = self._empty(values, slots).zero_()
         self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, slots).zero_()
+        # One pass over everything, where a kernel can be built and slots stay where they are.
+        self._at_once = bool(slots) and not spare and kernels.at_hand(keys.device)
+        self._frequencies = rotary.inv_freq.to(keys.device)
         patterns = int(row_of_layer.max()) + 1
         self.arrived_at: Positions = np.zeros((patterns, slots), dtype=np.int64)
 
@@ -220,6 +225,9 @@ class KVBuffers:
         """Carry out a plan on what lies in the buffers."""
         start, middle, after = plan.start, plan.start + plan.kept.shape[1], plan.length_after
         shift = base_after - base_before  # of what lies before the compacted range
+        if self._at_once and self.arrived_keys is not None:
+            self._compact_at_once(plan, base_after, 0 if shift else plan.start)
+            return
         moves = self._moves_of(plan, shift)
         # Keys that are kept as they arrived are turned from there, those that stand elsewhere now.
         again = slice(0, middle) if shift else slice(start, after)
@@ -253,6 +261,23 @@ class KVBuffers:
         self.origin += lead
         if self.arrived_keys is not None:
             self._turn_arrived(after, again, turn_again)
+
+    def _compact_at_once(self, plan: CompactionPlan, base_after: int, first: int) -> None:
+        """Carry out a plan of which the entries before ``first`` stay as they are."""
+        assert self.arrived_keys is not None
+        sources, after = plan.sources(), plan.length_after
+        stood = np.take_along_axis(self.arrived_at[:, : plan.length], sources, axis=1)
+        self.arrived_at[:, :after] = stood
+        delta = np.arange(base_after, base_after + after) - stood
+        kernels.close_gap(
+            *(self.keys, self.values, self.arrived_keys),
+            self._numbers(np.stack([sources, delta])[:, :, first:]),
+            first,
+            self._rows,
+            self._frequencies,
+            self.rotary.pairing == "neighbours",
+            self._turned_layers,
+        )
 
     def rebase(self, held: int, base_before: int) -> None:
         """Turn all keys so that entry 0 stands at position 0."""
@@ -348,8 +373,11 @@ class KVBuffers:
             yield slice(first, min(first + count, layers))
 
     def _numbers(self, rows: npt.NDArray[Any]) -> torch.Tensor:
-        """``[P, n]`` whole numbers as a tensor where the keys are."""
-        return torch.from_numpy(rows.astype(np.int64)).to(self.keys.device)
+        """``[..., P, n]`` whole numbers as a tensor where the keys are, without waiting there."""
+        numbers = torch.from_numpy(rows.astype(np.int64))
+        if self.keys.is_cuda:
+            numbers = numbers.pin_memory()
+        return numbers.to(self.keys.device, non_blocking=True)
 
     def _angles(self, delta: npt.NDArray[Any]) -> CosSin | None:
         """What turns keys by ``delta[P or 1, n or 1]`` positions; None when that is nothing."""

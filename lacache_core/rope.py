@@ -186,16 +186,17 @@ def _measure(model: PreTrainedModel) -> Rotary:
         return bool((expected - got).norm() <= tolerance * got.norm())
 
     for pairing in ("halves", "neighbours"):
-        rotary = Rotary(inv_freq, pairing, torch.ones(len(still), dtype=torch.bool))  # type: ignore[arg-type]
+        every = torch.ones(len(still), dtype=torch.bool, device="cpu")
+        rotary = Rotary(inv_freq, pairing, every)  # type: ignore[arg-type]
         if 2 * inv_freq.shape[0] > still[0].shape[-1]:
             break
-        cos, sin = rotary.cos_sin(torch.tensor([position]))
+        cos, sin = rotary.cos_sin(torch.tensor([position], device="cpu"))
         turned = [
             fits(rotary.turn(a.cpu(), cos, sin), b.cpu()) for a, b in zip(still, moved, strict=True)
         ]
         fixed = [fits(a, b) for a, b in zip(still, moved, strict=True)]
         if any(turned) and all(t or f for t, f in zip(turned, fixed, strict=True)):
-            return Rotary(inv_freq, rotary.pairing, torch.tensor(turned))
+            return Rotary(inv_freq, rotary.pairing, torch.tensor(turned, device="cpu"))
     raise UnsupportedModelError(
         f"Models of type {kind!r} do not fit this cache: their keys do not follow a rotary "
         "position embedding that this cache knows, so it could not move them."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import library
 
+from lacache_core import kernels
 from lacache_core.buffers import KVBuffers
 from lacache_core.errors import UnsupportedOperationError
 
@@ -77,6 +78,9 @@ def _store_plainly(
     values: torch.Tensor,
 ) -> None:
     """Fill ``slot`` of one layer of the buffers ``[L, B, H, slots, D]``."""
+    if arrived_keys is not None and kernels.at_hand(keys.device):
+        kernels.store(all_keys, all_values, arrived_keys, layer, slot, keys, values)
+        return
     all_keys[layer].index_copy_(2, slot, keys)
     all_values[layer].index_copy_(2, slot, values)
     if arrived_keys is not None:

@@ -15,11 +15,11 @@ def test_a_step_reads_weights_keys_and_values_once(tied):
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 14, 31])
-def test_the_largest_batch_is_found(most):
+def test_the_largest_batch_is_found_to_an_eighth(most):
     import torch
 
     def step(batch):
         if batch > most:
             raise torch.OutOfMemoryError
 
-    assert largest(step) == most
+    assert most - most // 8 <= largest(step) <= most

@@ -12,8 +12,8 @@ CORE = ROOT / "lacache_core"
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"errors", "stopwatch"},
-    {"plan"},
+    {"errors", "stopwatch", "triton_kernels"},
+    {"plan", "kernels"},
     {"ladder", "trace", "trace_file"},
     {"policies", "settings", "trace_builder", "manifest"},
     {
