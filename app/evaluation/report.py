@@ -15,6 +15,7 @@ from app.evaluation.figures import (
     needle_figures,
     reading_figures,
 )
+from lacache_core.evaluation.tables import answered
 
 Row = Mapping[str, Any]
 Message = dict[str, Any]
@@ -118,7 +119,7 @@ def _needle_table(cells: Sequence[Row], budgets: Sequence[int | float | None]) -
                 name_of(cell, budgets[k] if k < len(budgets) else None),
                 f"{cell['length']:,}",
                 percent(cell["depth"]),
-                f"{cell['correct']} of {cell['trials']}" if cell["trials"] else NONE,
+                answered(cell) or NONE,
                 percent(cell["needle_layers"]),
                 f"{max(held):,}" if held else NONE,
             ]

@@ -85,7 +85,8 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
             inputs = choose_contenders(kind, **_DEFAULTS[kind])
             settings = _needle_controls if kind == "needle" else _text_controls
-            inputs |= settings(kind)
+            more, arrivals = settings(kind)
+            inputs |= more
             first = _checked(kind, {name: c.value for name, c in inputs.items()})
             run, stop, said = actions("Run", f"{kind}-policies", f"-{kind}", first[0])
             same = gr.Textbox(
@@ -125,17 +126,20 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
         "preprocess": _UNCHECKED,
         "api_visibility": "private",
     }
-    # A long text is looked at when somebody has done with it, not at every letter.
-    events = [c.blur if name == "own" else c.change for name, c in inputs.items()]
+    # When the page is there, since the machine is as fast as it was before; and at every change. A
+    # long text is looked at when somebody has done with it, not at every letter. All are one event:
+    # the last one asked for is the last one answered.
+    events = [demo.load, *(c.blur if name == "own" else c.change for name, c in inputs.items())]
     gr.on(events, check, components, [said, same], trigger_mode="always_last", **quiet)
-    demo.load(check, components, [said, same], **quiet)  # as fast as this machine was before
+    for arrival in arrivals:
+        arrival.then(check, components, [said, same], **quiet)
     run.click(start, components, [view, said], **quiet)
     view.select(fill, None, components, **quiet)
     stop.click(None, None, None, js=_STOP.replace("KIND", kind), api_visibility="private")
 
 
-def _text_controls(kind: Kind) -> dict[str, Any]:
-    """Which text, how much of it, and in what steps; by name."""
+def _text_controls(kind: Kind) -> tuple[dict[str, Any], list[Any]]:
+    """Which text, how much of it, and in what steps, by name; and what brings a text along."""
     ident = f"{kind}-"
     inputs: dict[str, Any] = {}
     inputs["source"] = gr.Dropdown(
@@ -173,7 +177,7 @@ def _text_controls(kind: Kind) -> dict[str, Any]:
         preprocess=_UNCHECKED,
         api_visibility="private",
     )
-    upload.upload(_read_file, upload, [inputs["own"], opened], api_visibility="private")
+    read = upload.upload(_read_file, upload, [inputs["own"], opened], api_visibility="private")
     endless = kind == "endless"
     inputs["tokens"] = gr.Slider(
         1000 if endless else 64,
@@ -196,11 +200,11 @@ def _text_controls(kind: Kind) -> dict[str, Any]:
             elem_id=ident + "stretch",
         )
         inputs |= _more(ident)
-    return inputs
+    return inputs, [read]
 
 
-def _needle_controls(kind: Kind) -> dict[str, Any]:
-    """Which prompts are asked; by name."""
+def _needle_controls(kind: Kind) -> tuple[dict[str, Any], list[Any]]:
+    """Which prompts are asked, by name."""
     ident = f"{kind}-"
     tasks = [("A pass key: five digits", "passkey"), ("Somebody's secret word", "word")]
     lists: dict[str, Any] = {"multiselect": True, "allow_custom_value": True}
@@ -240,7 +244,7 @@ def _needle_controls(kind: Kind) -> dict[str, Any]:
     with gr.Accordion("More settings", open=False):
         inputs["chunk"] = control("chunk", ident)
         inputs |= _more(ident)
-    return inputs
+    return inputs, []
 
 
 def _more(ident: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lacache_core.cli import measuring
 from lacache_core.cli.options import add_settings, command_parser, whole
 from lacache_core.cli.progress import load_shown
-from lacache_core.evaluation.tables import about, as_csv, as_json, needle_cells
+from lacache_core.evaluation.tables import about, answered, as_csv, as_json, needle_cells
 from lacache_core.evaluation.tasks import TASKS, Grid
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ examples:
   lacache needle --policy lacache --policy streaming_llm --budget 0.5 --json
   lacache needle --task word --policy full --policy lacache:span=8,overlap=4 --budget 256
 
-JSON: {"cells": [{"policy", "label", "budget", "length", "depth", "correct": right answers,
-"trials": how many were asked, "needle_layers": mean share of layers that hold the needle when
-the question has been read, "answers": [{"seed", "key", "answer", "correct", ...}], ...}], ...}"""
+JSON: {"cells": [{"policy", "label", "budget", "length", "depth", "asked": prompts,
+"trials": how many of them were answered, "correct": right answers, "needle_layers": mean share of
+layers that hold the needle when the question has been read, "answers": [{"seed", "key", "answer",
+"correct", ...}], ...}], ...}"""
 
 
 def add_command(commands: Any) -> None:
@@ -107,7 +108,7 @@ def _print_cells(cells: list[Cell]) -> None:
             measuring.number(cell.budget, ",d"),
             f"{cell.length:,}",
             f"{cell.depth:g}",
-            f"{cell.correct} of {len(cell.trials)}" if cell.trials else "-",
+            answered(cell.row()) or "-",
             measuring.number(cell.needle_layers, ".0%"),
         )
         for cell in cells

@@ -74,6 +74,8 @@ class Cell:
         Its name in the registry, in words, its settings, its entries per layer (None: no limit).
     refused
         Why the policy is impossible here, in a sentence; "" otherwise.
+    asked
+        How many trials were asked for; a cell that was stopped has fewer.
     """
 
     policy: str
@@ -85,6 +87,7 @@ class Cell:
     task: str
     trials: tuple[Trial, ...] = ()
     refused: str = ""
+    asked: int = 0
 
     @property
     def correct(self) -> int:
@@ -109,6 +112,7 @@ class Cell:
             "depth": self.depth,
             "correct": self.correct,
             "trials": len(self.trials),
+            "asked": self.asked,
             "needle_layers": self.needle_layers,
             "refused": self.refused,
         }
@@ -284,6 +288,7 @@ def _cell(
         depth=depth,
         task=grid.task.name,
         trials=trials,
+        asked=grid.seeds,
     )
 
 
@@ -292,5 +297,13 @@ def _refused(
 ) -> Cell:
     settings = dict(one.settings)
     return Cell(
-        one.policy, one.label, settings, None, length, depth, grid.task.name, refused=str(error)
+        policy=one.policy,
+        label=one.label,
+        settings=settings,
+        budget=None,
+        length=length,
+        depth=depth,
+        task=grid.task.name,
+        refused=str(error),
+        asked=grid.seeds,
     )

@@ -51,6 +51,15 @@ def needle_cells(cells: Iterable[Cell]) -> list[Row]:
     return [{**c.row(), "answers": [asdict(t) for t in c.trials]} for c in cells]
 
 
+def answered(cell: Mapping[str, Any]) -> str:
+    """How many of a needle cell's answers were right, and how many are missing; "" without any."""
+    if not cell["trials"]:
+        return ""
+    told = f"{cell['correct']} of {cell['trials']}"
+    missing = cell.get("asked", 0) - cell["trials"]  # of which older results say nothing
+    return f"{told}, {missing} not asked" if missing > 0 else told
+
+
 def csv_rows(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for every stretch of a reading, or for every cell of a needle grid.
 
@@ -59,7 +68,7 @@ def csv_rows(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows: list[Row] = []
     for cell in cells:
         if "stretches" in cell:
-            named = ("policy", "label", "budget", "settings", "complete")
+            named = ("policy", "label", "budget", "settings", "length", "complete")
             whose = {name: cell[name] for name in named}
             rows += [{**whose, **stretch} for stretch in cell["stretches"]]
         else:

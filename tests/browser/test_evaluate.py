@@ -174,6 +174,9 @@ def test_what_is_impossible_is_said_beside_run_and_nothing_is_lost(evaluate):
     page.wait_for_function(
         "() => document.querySelector('#perplexity-own textarea').value.includes('Words of mine')"
     )
+    page.wait_for_function(  # and is looked at, though nobody typed it
+        "() => document.querySelector('#run-problem-perplexity').innerText.startsWith('About')"
+    )
     # What is found out only later is said beside the controls too.
     page.click("#perplexity-source input")
     page.get_by_role("option", name="A data set of the Hugging Face Hub").click()

@@ -213,3 +213,10 @@ def test_a_report_of_needles_leads_to_answers():
         "layers": "50 %",
     }
     assert found["notes"] == ["LaCache, 256 tokens: No room."]
+    assert [row["cells"][3] for row in found["table"]["rows"]] == ["1 of 2", "–"]
+
+
+def test_a_cell_that_was_stopped_says_how_many_are_missing():
+    stopped = {**cell(256, 0.0, 1), "asked": 5}
+    found = report(kept("needle", [stopped], budgets=[0.5]))
+    assert found["table"]["rows"][0]["cells"][3] == "1 of 2, 3 not asked"

@@ -203,7 +203,7 @@ def test_a_stopped_grid_keeps_its_trials_and_goes_on_where_it_was(tiny, tmp_path
     grid = Grid((150,), (0.5,), 3, SHORT)
     who = competing("full", "lacache")
     first = list(needle(tiny, who, grid, keeper=Keeper(store), cancel=cancel))
-    assert [(c.policy, len(c.trials)) for c in first] == [("full", 3)]
+    assert [(c.policy, len(c.trials), c.row()["asked"]) for c in first] == [("full", 3, 3)]
     second = list(needle(tiny, who, grid, keeper=Keeper(store)))
     assert asked == ["full"] * 3 + ["lacache"] * 4
     assert [len(c.trials) for c in second] == [3, 3]
