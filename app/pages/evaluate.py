@@ -134,7 +134,9 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
     for arrival in arrivals:
         arrival.then(check, components, [said, same], **quiet)
     run.click(start, components, [view, said], **quiet)
-    view.select(fill, None, components, **quiet)
+    # What lies in a closed part of the form does not tell that it changed.
+    filled = view.select(fill, None, components, **quiet)
+    filled.then(check, components, [said, same], **quiet)
     stop.click(None, None, None, js=_STOP.replace("KIND", kind), api_visibility="private")
 
 

@@ -65,6 +65,7 @@ def more(page, kind):
     page.locator(f"#measured-{kind}").locator("xpath=ancestor::*[@role='tabpanel']").get_by_role(
         "button", name="More settings"
     ).click()
+    page.wait_for_timeout(1000)  # controls that are still being set up forget what is typed
 
 
 def chip(page, kind):
