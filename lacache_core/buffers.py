@@ -123,7 +123,7 @@ class KVBuffers:
         self.arrived_keys = None if keys.dtype in EXACT else self._empty(keys, slots).zero_()
         # One pass over everything, where a kernel can be built and slots stay where they are.
         self._at_once = bool(slots) and not spare and kernels.at_hand(keys.device)
-        self._frequencies = rotary.inv_freq.to(keys.device)
+        self._inv_freq: torch.Tensor | None = None
         patterns = int(row_of_layer.max()) + 1
         self.arrived_at: Positions = np.zeros((patterns, slots), dtype=np.int64)
 
@@ -274,10 +274,16 @@ class KVBuffers:
             self._numbers(np.stack([sources, delta])[:, :, first:]),
             first,
             self._rows,
-            self._frequencies,
+            self._frequencies(),
             self.rotary.pairing == "neighbours",
             self._turned_layers,
         )
+
+    def _frequencies(self) -> torch.Tensor:
+        """Angles per position where the keys are, which takes a device that has float64."""
+        if self._inv_freq is None:
+            self._inv_freq = self.rotary.inv_freq.to(self.keys.device)
+        return self._inv_freq
 
     def rebase(self, held: int, base_before: int) -> None:
         """Turn all keys so that entry 0 stands at position 0."""
