@@ -312,7 +312,7 @@ class Comparison {
     const { a, b } = pair.totals(clock);
     const alone = [["a", a], ["b", b]].filter(([, tokens]) => tokens).map(([side, tokens]) =>
       `${name(side)} still holds ${counted(tokens, "token")} that ${name(side === "a" ? "b" : "a")} has dropped in every layer`);
-    const held = alone.length ? alone.join("; ") : `${name("a")} and ${name("b")} hold the same tokens`;
+    const held = alone.length ? alone.join("; ") : `${name("a")} and ${name("b")} remember the same tokens, each in one layer or more`;
     const length = both[0] === both[1] ? counted(seen, "token") : `${counted(both[0], "token")} of A and ${count(both[1])} of B`;
     const { ended } = pair;
     const over = ended && pair.seen(clock) > stores[ended].length
