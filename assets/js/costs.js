@@ -5,7 +5,9 @@ import { eventHeading } from "./events.js";
 
 /** The rows: name, what it means, and its values as [number, text] or null where not known. */
 export function costs(pair, clock) {
-  const at = { a: pair.stepOf("a", clock), b: pair.stepOf("b", clock) };
+  // Of the same tokens, where one run ended before the other.
+  const [a, b] = pair.ended ? pair.compared(clock).steps : ["a", "b"].map((side) => pair.stepOf(side, clock));
+  const at = { a, b };
   const both = (work) => ["a", "b"].map((side) => (pair[side].steps && at[side] >= 0 ? work(pair[side], at[side]) : null));
   const known = (value, text) => (typeof value === "number" && Number.isFinite(value) ? [value, text(value)] : null);
   const summaries = both((store, step) => store.summary(step));
