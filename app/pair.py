@@ -70,6 +70,17 @@ def pair_messages(
             run.close()
 
 
+def impossible(values: Values) -> list[str]:
+    """What is wrong with settings that are not about to run, a sentence for each side."""
+    found = []
+    for side in SIDES:
+        try:
+            runner.check({**values[""], **values[side], "prompt": ""})
+        except InvalidSettingError as error:
+            found.append(_in_words(side, error))
+    return found
+
+
 def stop_pair(session: str | None, runs: Runs = RUNS) -> None:
     """Stop both runs of a session."""
     for side in SIDES:

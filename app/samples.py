@@ -1,4 +1,4 @@
-"""Sample texts for the page: two written for this project, one from Python's own manual."""
+"""Sample texts for the pages: written for this project, and one from Python's own manual."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from app.theme import ASSETS
 
 _LONG_CHARACTERS = 11_000
 _CODE_WORD = "marigold"
+INSTRUCTIONS = "A keeper's instructions, said twice"
+"""The sample that the Compare page opens with."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,16 @@ def essay() -> str:
 
 
 def samples() -> list[Sample]:
-    """Short, middling, and a few thousand tokens long with a fact planted at its beginning."""
-    folder = ASSETS / "samples"
+    """Short and long ones, with facts at their beginnings; the recorded runs' texts among them."""
+    folder, recorded = ASSETS / "samples", ASSETS / "recordings"
+    pair = (recorded / "pair" / "lighthouse.txt").read_text(encoding="utf-8")
+    key = (recorded / "harbour.txt").read_text(encoding="utf-8")
     return [
         Sample("A story to continue", (folder / "story.txt").read_text(encoding="utf-8").strip()),
         Sample("An essay on memory", essay().strip()),
         Sample("A long manual, one early fact", _manual()),
+        Sample(INSTRUCTIONS, pair.strip()),
+        Sample("Where the key lies, asked at the end", key.strip()),
     ]
 
 

@@ -189,7 +189,8 @@ def following(browser: Any, address: str) -> list[Row]:
             observe_every=1,
         )
         stamps = []
-        for event in engine.generate(prompt, max_new_tokens=new, temperature=0.7, seed=0, stops=[]):
+        sampled = {"temperature": 0.7, "top_p": 0.95, "seed": 0}  # as the page does
+        for event in engine.generate(prompt, max_new_tokens=new, stops=[], **sampled):
             if event.phase == "decode":
                 stamps.append(time.perf_counter())
         alone.append((len(stamps) - 1) / (stamps[-1] - stamps[0]))
@@ -202,7 +203,8 @@ def following(browser: Any, address: str) -> list[Row]:
         page.press("#max_new_tokens input[type=number]", "Enter")
         page.click("#run")
         over = "(({ setup, state }) => setup.origin === 'live' && state.name === 'done')"
-        page.wait_for_function(f"() => {over}({INSTRUMENT}.store)", timeout=600_000)
+        # Not at every frame, as Playwright would: that alone has the page drawn all the time.
+        page.wait_for_function(f"() => {over}({INSTRUMENT}.store)", timeout=600_000, polling=500)
         got = page.evaluate("window.got")
         tokens = page.evaluate(f"{INSTRUMENT}.stats.tokens")
         watched.append(page.evaluate(f"{INSTRUMENT}.store.figures.tokensPerSecond"))

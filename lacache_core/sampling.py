@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import torch
-from transformers import (
-    LogitsProcessor,
-    PreTrainedModel,
-    TemperatureLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import PreTrainedModel
 
 from lacache_core.errors import InvalidSettingError
 from lacache_core.trace import FloatArray
+
+LIKELY = 1024
+"""Tokens among which those of ``top_p`` are looked for first: sorting a whole vocabulary takes
+longer than a tenth of a small model's step."""
 
 
 class Chooser:
@@ -34,24 +33,40 @@ class Chooser:
             raise InvalidSettingError("top_p", top_p, "a number above 0, up to 1")
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise InvalidSettingError("seed", seed, "a whole number from 0 to 2**63 - 1")
-        self._greedy = temperature == 0
-        self._warpers: list[LogitsProcessor] = []
-        if not self._greedy:
-            self._warpers.append(TemperatureLogitsWarper(temperature))
-        if not self._greedy and top_p < 1:
-            self._warpers.append(TopPLogitsWarper(top_p))
+        self._temperature, self._top_p = temperature, top_p
         self._random = torch.Generator().manual_seed(seed)
 
     def __call__(self, logits: torch.Tensor) -> int:
         """The next token for ``logits[V]``."""
-        if self._greedy:
+        if self._temperature == 0:
             return int(logits.argmax())
-        scores = logits[None].float()
-        for warper in self._warpers:
-            scores = warper(torch.empty(0, dtype=torch.long), scores)  # type: ignore[arg-type]
+        shares, tokens = nucleus((logits.float() / self._temperature).softmax(-1), self._top_p)
         # Drawn on the CPU, so that a seed means the same on every device.
-        share = scores[0].softmax(-1).cpu()
-        return int(torch.multinomial(share, 1, generator=self._random))
+        drawn = int(torch.multinomial(shares.cpu(), 1, generator=self._random))
+        return drawn if tokens is None else int(tokens[drawn])
+
+
+def nucleus(shares: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The likeliest tokens that add up to ``top_p``, as transformers' ``TopPLogitsWarper`` has it.
+
+    Parameters
+    ----------
+    shares
+        ``[V]``, adding up to 1.
+
+    Returns
+    -------
+    tuple
+        Their shares ``[n]``, the largest first, and the tokens ``[n]``; None: all, in order.
+    """
+    if top_p >= 1:
+        return shares, None
+    best, tokens = shares.topk(min(LIKELY, len(shares)))
+    if float(best.sum()) < top_p:
+        best, tokens = shares.sort(descending=True)
+    before = best.cumsum(-1) - best  # what those that are likelier add up to
+    few = int((before < top_p).sum())
+    return best[:few], tokens[:few]
 
 
 def _is_number(value: object) -> bool:

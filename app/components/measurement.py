@@ -29,6 +29,7 @@ def plotly_file() -> Path:
 def measurement(
     kind: Kind,
     beside: str,
+    stop_button: str,
     empty: list[str],
     measurements: Measurements,
     runs: Runs,
@@ -42,6 +43,8 @@ def measurement(
         Which measurement.
     beside
         ``elem_id`` of what says why settings are impossible.
+    stop_button
+        ``elem_id`` of the button that stops, which is of use only while something goes on.
     empty
         What stands there before anything was measured, a paragraph each.
     measurements, runs
@@ -72,6 +75,7 @@ def measurement(
     mount = f"""{{
       kind: {json.dumps(kind)},
       beside: {json.dumps(beside)},
+      stopButton: {json.dumps(stop_button)},
       empty: {json.dumps(empty)},
       plotly: base.replace(/[/]$/, '') + '/gradio_api/file={served}',
       look: (given) => server.look(given),

@@ -19,6 +19,9 @@ _COPY = """(query) => {
     () => 'The link is in the address bar now.');
 }"""
 
+NOTHING = "() => ''"
+"""As ``js`` of an event: what was said of a link is over, once there is a run."""
+
 
 def share(components: list[Any], make: Callable[[list[Any], bool], str]) -> gr.HTML:
     """A button that copies the link; returns where it says what became of it.

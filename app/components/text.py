@@ -14,7 +14,7 @@ from app.samples import samples
 OWN = "Your own text"
 """What the list of samples says of any other text."""
 FIRST = 1
-"""The sample that a page opens with."""
+"""The sample that a page opens with, unless it names another."""
 
 # A text is kept by page, and in this tab alone: it may be private. SAMPLES: [name, length, start].
 _CHANGED = """(text) => {
@@ -40,9 +40,9 @@ class TextControls:
         Brings the text that the tab has kept to the server; never shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_name: str | None = None) -> None:
         found = samples()
-        first = found[FIRST]
+        first = next((s for s in found if s.name == first_name), found[FIRST])
         self.sample = gr.Dropdown(
             [*(s.name for s in found), OWN],
             value=first.name,

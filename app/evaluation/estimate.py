@@ -46,9 +46,8 @@ class Estimate:
 
 def reference_seconds(request: Request, tokens: int, runs: int) -> float:
     """How long it takes where the reference was measured."""
-    chunk = request.chunk if request.kind == "needle" else request.read_chunk
     answers = runs * _ANSWER_TOKENS if request.kind == "needle" else 0
-    step = STEP_SECONDS / chunk + TOKEN_SECONDS
+    step = STEP_SECONDS / _chunk(request) + TOKEN_SECONDS
     return tokens * step + answers * (STEP_SECONDS + TOKEN_SECONDS)
 
 
@@ -61,7 +60,7 @@ def estimate(request: Request, store: Store | None = None) -> Estimate:
         When none of the contenders can take part; the first reason.
     """
     competing = request.competing()
-    factors = {one.policy: speed_factor(one.policy, store) for one in competing}
+    factors = {one.policy: speed_factor(request, one.policy, store) for one in competing}
     if request.kind == "needle":
         lengths = [n for n in request.grid.lengths for _ in request.grid.depths]
         places = [n for n in lengths for _ in range(request.grid.seeds)]
@@ -104,11 +103,14 @@ def _due(one: Contender, length: int, request: Request) -> int:
     raise InvalidSettingError(field, length, f"at most {positions:,}, the model's positions")
 
 
-def speed_factor(policy: str, store: Store | None) -> float:
-    """How much longer than the reference this machine took the last time, best with this policy."""
+def speed_factor(request: Request, policy: str, store: Store | None) -> float:
+    """How much longer than the reference this machine took the last time it did the like.
+
+    Best with this policy; what was read token by token says nothing of what is read in chunks.
+    """
     for whose in (policy, ANY):
         try:
-            record = None if store is None else store.get(_SPEED, _key(whose))
+            record = None if store is None else store.get(_SPEED, _key(request, whose))
         except StoreUnavailableError:
             return 1.0
         factor = record.result.get("factor") if record else None
@@ -125,13 +127,18 @@ def keep_speed(request: Request, policy: str, seconds_per_token: float, store: S
     expected = reference_seconds(request, tokens, runs) / tokens
     try:
         factor = float(seconds_per_token / expected)
-        store.put(_SPEED, _key(policy), {"factor": factor})
+        store.put(_SPEED, _key(request, policy), {"factor": factor})
     except LaCacheError:
         return  # only the next estimate is poorer for it
 
 
-def _key(policy: str) -> dict[str, str]:
-    return {"model": default_model_id(), "policy": policy}
+def _chunk(request: Request) -> int:
+    return request.chunk if request.kind == "needle" else request.read_chunk
+
+
+def _key(request: Request, policy: str) -> dict[str, str]:
+    steps = "token by token" if _chunk(request) == 1 else "in chunks"
+    return {"model": default_model_id(), "policy": policy, "steps": steps}
 
 
 def in_words(seconds: float) -> str:

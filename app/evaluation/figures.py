@@ -84,10 +84,15 @@ def endless_figures(cells: Sequence[Row]) -> list[Figure]:
     ]
 
 
-def needle_figures(cells: Sequence[Row], budgets: Sequence[int | float | None]) -> list[Figure]:
-    """A heatmap for every contender, of answers and of layers, all on one scale from 0 to 1."""
-    lengths = sorted({cell["length"] for cell in cells})
-    depths = sorted({cell["depth"] for cell in cells})
+def needle_figures(
+    cells: Sequence[Row], budgets: Sequence[int | float | None], grid: Row | None = None
+) -> list[Figure]:
+    """A heatmap for every contender, of answers and of layers, all on one scale from 0 to 1.
+
+    ``grid`` has the ``lengths`` and ``depths`` that were asked for: what is missing is seen so.
+    """
+    lengths = sorted({cell["length"] for cell in cells} | set(grid["lengths"] if grid else ()))
+    depths = sorted({cell["depth"] for cell in cells} | set(grid["depths"] if grid else ()))
     found = []
     for k, mine in enumerate(grouped(cells)):
         budget = budgets[k] if k < len(budgets) else None

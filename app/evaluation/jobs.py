@@ -19,7 +19,7 @@ from app.evaluation.estimate import ANY, in_words, keep_speed
 from app.evaluation.measurement import OVER, Measurement
 from app.evaluation.measuring import in_page_words, measure, open_store, public
 from app.evaluation.report import contenders_in_words, report
-from app.evaluation.requests import KINDS, Request
+from app.evaluation.requests import KINDS, TABS, Request
 from app.runner import BORROWS_GPU, describe_problem, loading
 from app.runs import RUNS, Runs
 from app.snapshot import Message
@@ -56,6 +56,7 @@ class Measurements:
         self._lock = threading.Lock()
         self._by_id: OrderedDict[str, Measurement] = OrderedDict()
         self._turn = threading.Semaphore(1)
+        self._going: Measurement | None = None  # whose turn it is
         self._complaints: list[str] = []
         self._store: Store | None = None
 
@@ -104,6 +105,7 @@ class Measurements:
             "id": found.id,
             "version": found.version,
             "state": {"name": found.state, "message": found.message},
+            "ahead": self._ahead_of(found),
             "progress": None
             if progress is None or found.over
             else {
@@ -115,6 +117,13 @@ class Measurements:
             },
         }
         return going if version == found.version else {**found.whole(), **going}
+
+    def _ahead_of(self, found: Measurement) -> Message | None:
+        """The measurement that one waits for, so that its owner can stop it."""
+        going = self._going
+        if found.state != "waiting" or going is None or going.over or public():
+            return None
+        return {"id": going.id, "title": f"{TABS[going.request.kind]}: {going.request.about()}"}
 
     def stop(self, name: object) -> bool:
         """Stop a measurement; what is finished stays. False when it is not going."""
@@ -141,18 +150,22 @@ class Measurements:
                 records = self.store.list(STORED)
         except StoreUnavailableError as error:
             return {"found": [], "notes": [str(error)]}
-        mine = [record for record in records if record.result.get("kind") == kind]
+        going = [] if public() else [m for m in self._by_id.values() if not m.over]
+        kept = {m.id: m.kept() for m in reversed(going)}  # of some nothing is stored yet
+        for record in records:
+            kept.setdefault(record.key["id"], record.result)
         told = [
             {
-                "id": record.key["id"],
-                "title": record.result["title"],
-                "who": contenders_in_words(record.result["cells"], record.result["budgets"]),
-                "created": record.result["created"],
-                "state": record.result["state"],
+                "id": name,
+                "title": one["title"],
+                "who": contenders_in_words(one["cells"], one["budgets"]),
+                "created": one["created"],
+                "state": one["state"] if name in {m.id for m in going} else _ended(one["state"]),
             }
-            for record in mine[:MOST_EARLIER]
+            for name, one in kept.items()
+            if one.get("kind") == kind
         ]
-        return {"found": told, "notes": self._complaints}
+        return {"found": told[:MOST_EARLIER], "notes": self._complaints}
 
     def form(self, name: object) -> Row:
         """What the controls said when a measurement began; empty where that is not known."""
@@ -218,8 +231,9 @@ class Measurements:
         if record is None:
             return None
         kept = dict(record.result)
-        if kept["state"] not in OVER:  # the process that measured is gone
-            kept |= {"state": "stopped", "message": "It was cut off. What was finished is here."}
+        if kept["state"] not in OVER:
+            message = "It was cut off. What was finished is here."
+            kept |= {"state": _ended(kept["state"]), "message": message}
         return kept
 
     def _complain(self, sentence: str) -> None:
@@ -255,9 +269,11 @@ class Measurements:
             self._check(found, 0.0)
             if found.cancel.is_set():
                 return "stopped", "Stopped before it began."
+        self._going = found
         try:
             return self._measure(found)
         finally:
+            self._going = None
             self._turn.release()
 
     def _measure(self, found: Measurement) -> tuple[str, str]:
@@ -319,6 +335,11 @@ class Measurements:
         else:
             return
         found.cancel.set()
+
+
+def _ended(state: str) -> str:
+    """How a stored measurement ended; one that is said to go on has lost its process."""
+    return state if state in OVER else "stopped"
 
 
 def _finished(cell: Row) -> bool:

@@ -50,6 +50,7 @@ class Measurement:
             "title": self.request.about(max((c["length"] for c in self.cells), default=None)),
             "command": command(self.request),
             "form": dict(self.request.form),
+            "grid": self._grid(),
             "budgets": [one.budget for one in self.request.competing()],
             "state": self.state,
             "message": self.message,
@@ -58,6 +59,13 @@ class Measurement:
             "notes": self.notes,
             "created": self.created,
         }
+
+    def _grid(self) -> Row | None:
+        """Lengths and depths that are asked for, of a needle."""
+        if self.request.kind != "needle":
+            return None
+        grid = self.request.grid
+        return {"lengths": list(grid.lengths), "depths": list(grid.depths)}
 
     def whole(self) -> Message:
         """All of it for the page."""

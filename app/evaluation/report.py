@@ -15,7 +15,7 @@ from app.evaluation.figures import (
     needle_figures,
     reading_figures,
 )
-from lacache_core.evaluation.tables import answered
+from lacache_core.evaluation.tables import answered, in_common
 
 Row = Mapping[str, Any]
 Message = dict[str, Any]
@@ -47,8 +47,12 @@ def report(kept: Row) -> Message:
     """The message for the page, from a measurement as it is stored."""
     kind, cells = kept["kind"], kept["cells"]
     notes = list(kept["notes"])
+    over = kept["state"] in ("done", "stopped", "failed")
     if kind == "needle":
-        figures = needle_figures(cells, kept["budgets"]) if cells else []
+        grid = kept.get("grid")  # older results have none
+        figures = needle_figures(cells, kept["budgets"], grid) if cells else []
+        if over and cells and grid and (missing := _missing(kept)):
+            notes.append(missing)
         table = _needle_table(cells, kept["budgets"])
         notes += [
             f"{c['label']}, {c['length']:,} tokens: {c['refused']}" for c in cells if c["refused"]
@@ -56,11 +60,12 @@ def report(kept: Row) -> Message:
     else:
         figures = (reading_figures if kind == "perplexity" else endless_figures)(cells)
         figures = [figure for figure in figures if figure["spec"]["data"]]
-        table = {"columns": _columns(_READING), "rows": [_reading_row(cell) for cell in cells]}
-        over = kept["state"] in ("done", "stopped", "failed")
+        table = _reading_table(cells, over)
         notes += [said for cell in cells if (said := _said(cell, over))]
     about = kept["about"]
-    made = [about.get("text", ""), _machine(about)]
+    own = over and (kept.get("form") or {}).get("source") == "own"
+    again = "The form does not remember it: to measure it again, paste it again." if own else ""
+    made = [about.get("text", ""), again, _machine(about)]
     return {
         "kind": kind,
         "title": kept["title"],
@@ -79,6 +84,19 @@ def report(kept: Row) -> Message:
 
 def _columns(columns: Sequence[tuple[str, str]]) -> list[Message]:
     return [{"label": label, "hint": hint} for label, hint in columns]
+
+
+def _reading_table(cells: Sequence[Row], over: bool) -> Message:
+    columns, rows = _columns(_READING), [_reading_row(cell) for cell in cells]
+    settled = [k for k, c in enumerate(cells) if over or c["complete"] or c["ended"]]
+    common, shares = in_common([cells[k] for k in settled])
+    if common:  # they did not read equally far
+        hint = "Perplexity over the tokens that all have read; lower is better"
+        columns.insert(2, {"label": f"Of the first {common:,}", "hint": hint})
+        of = dict(zip(settled, shares, strict=True))
+        for k, row in enumerate(rows):
+            row["cells"].insert(2, number(of.get(k), ",.3f"))
+    return {"columns": columns, "rows": rows}
 
 
 def _reading_row(cell: Row) -> Message:
@@ -103,8 +121,17 @@ def _tokens(cell: Row) -> str:
     return f"{cell['tokens']:,} of {cell['length']:,}"
 
 
+def _missing(kept: Row) -> str:
+    """How many cells of a grid were not measured; "" when all were."""
+    places = len(kept["grid"]["lengths"]) * len(kept["grid"]["depths"])
+    wanted, there = places * len(kept["budgets"]), len(kept["cells"])
+    return f"{there:,} of {wanted:,} cells were measured." if there < wanted else ""
+
+
 def contenders_in_words(cells: Sequence[Row], budgets: Sequence[int | float | None]) -> str:
     """Who competes, and under which of the budgets that were asked for."""
+    if not cells:
+        return ""
     who = ", ".join(dict.fromkeys(str(cell["label"]) for cell in cells))
     sizes = ", ".join(budget_in_words(size) for size in dict.fromkeys(budgets) if size is not None)
     return f"{who}; budget {sizes}" if sizes else who

@@ -27,6 +27,8 @@ from lacache_core.settings import MAX_PROMPT_CHARS, RunSettings, allowed, limits
 
 Kind = Literal["perplexity", "needle", "endless"]
 KINDS: tuple[Kind, ...] = ("perplexity", "needle", "endless")
+TABS: dict[Kind, str] = {"perplexity": "Perplexity", "needle": "Needle", "endless": "Endless"}
+"""What the measurements are called on the page."""
 TITLES = {
     "policies": "Policies",
     "variants": "Variants",

@@ -13,14 +13,15 @@ from app.components.actions import actions, problem_text
 from app.components.controls import MAIN, control, fitting, policy_info, restored
 from app.components.live_map import asking, named
 from app.components.module import module_html
-from app.components.share import share
+from app.components.share import NOTHING, share
 from app.components.text import TextControls, with_kept
 from app.feed import Message, as_text
-from app.pair import forget_pair, pair_messages, stop_pair
+from app.pair import forget_pair, impossible, pair_messages, stop_pair
 from app.preview import in_page_words
 from app.recorded import recorded_pair
 from app.runner import describe_problem
 from app.runs import RUNS
+from app.samples import INSTRUCTIONS
 from app.session import (
     LINK_PROBLEM,
     PAIR_DEFAULTS,
@@ -46,12 +47,13 @@ def compare(demo: gr.Blocks) -> None:
     gr.HTML(
         "<header class='lx-head'><h1>Compare two caches</h1><p>The same text, read or continued "
         "under <b>two policies</b>, on one clock. See what one still holds and the other has "
-        "dropped, and where that costs it.</p></header>"
+        "dropped, and where that costs it. What came out when we measured all policies: "
+        "<a href='evaluate#findings'>what we found</a>.</p></header>"
     )
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):
             gr.HTML("<h2 class='lx-title' id='own-pair'>Your own pair</h2>")
-            text = TextControls()
+            text = TextControls(INSTRUCTIONS)
             ways = [("Only read it", "read"), ("Continue it", "generate")]
             mode = PAIR_DEFAULTS[""]["mode"]
             inputs: _Inputs = {
@@ -94,6 +96,7 @@ def compare(demo: gr.Blocks) -> None:
         api_visibility="private",
     )
     run.click(None, None, None, js=_SHOW_MAP)
+    run.click(None, None, link, js=NOTHING, api_visibility="private")
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
     for side in SIDES:
@@ -185,9 +188,13 @@ def _share(inputs: _Inputs) -> gr.HTML:
 def _restored(inputs: _Inputs, query: dict[str, str], kept: str = "") -> list[Any]:
     """Updates of the controls from a link and of the text, and what to say of it."""
     found, wrong = understood(query, pair_from_query)
+    problems = [LINK_PROBLEM.format(why) for why in wrong]
+    if query:
+        whole = {part: {**PAIR_DEFAULTS[part], **named} for part, named in found.items()}
+        problems += impossible(whole)
     flat = {(side, name): value for side, named in found.items() for name, value in named.items()}
     said = "Settings taken from the link." if flat else gr.skip()
-    problem = problem_text(*map(LINK_PROBLEM.format, wrong)) if wrong else gr.skip()
+    problem = problem_text(*problems) if problems else gr.skip()
     flat, sample = with_kept(flat, ("", "prompt"), kept)
     return [*restored(inputs, flat), sample, said, problem]
 

@@ -18,7 +18,7 @@ from app.evaluation.estimate import estimate, in_words
 from app.evaluation.findings import findings
 from app.evaluation.jobs import MEASUREMENTS
 from app.evaluation.measuring import in_page_words, public
-from app.evaluation.requests import KINDS, TITLES, Kind, Request, command, request_of
+from app.evaluation.requests import KINDS, TABS, TITLES, Kind, Request, command, request_of
 from app.runner import describe_problem
 from app.runs import RUNS
 from lacache_core.errors import LaCacheError, StoreUnavailableError
@@ -27,7 +27,8 @@ from lacache_core.settings import MAX_PROMPT_CHARS
 
 LOG = logging.getLogger(__name__)
 _UNCHECKED = False  # the schema checks, in words; Gradio would answer every digit with an error
-_TABS: dict[Kind, str] = {"perplexity": "Perplexity", "needle": "Needle", "endless": "Endless"}
+_FINDINGS = "findings"
+"""The tab beside the measurements that says what was found."""
 _ABOUT: dict[Kind, list[str]] = {
     "perplexity": [
         "How well does the model still predict a text when it may keep only a few entries? Every "
@@ -59,6 +60,9 @@ _SOURCES = [
     ("My own text", "own"),
     ("A data set of the Hugging Face Hub", "hub"),
 ]
+# Which tab is open stands in the address, so that a reload and a link come back to it.
+_OPENED = "() => history.replaceState(null, '', '#TAB')"
+_TAB = "() => location.hash.slice(1)"
 _STOP = """() => {
   const root = document.querySelector('#measured-KIND .lc-root');
   if (root && root.__measurement) root.__measurement.stop();
@@ -70,13 +74,35 @@ def evaluate(demo: gr.Blocks) -> None:
     gr.HTML(
         "<header class='lx-head'><h1>Evaluate</h1><p>Measure what a policy costs, on this machine "
         "and this model: the same code and the same stored results as the command line, number for "
-        "number.</p></header>"
+        "number. What we measured ourselves stands under <b>What we found</b>.</p></header>"
     )
-    with gr.Tabs(elem_classes="lx-tabs"):
+    found = findings()
+    names = [*KINDS, *([_FINDINGS] if found else [])]
+    with gr.Tabs(elem_classes="lx-tabs") as tabs:
         for kind in KINDS:
-            with gr.Tab(_TABS[kind], id=kind):
+            with gr.Tab(TABS[kind], id=kind) as tab:
                 _measuring(demo, kind)
-    _findings()
+            _remember(tab, kind)
+        if found:
+            with gr.Tab("What we found", id=_FINDINGS) as tab:
+                _findings(found)
+            _remember(tab, _FINDINGS)
+    _where()
+    asked = gr.Textbox(visible=False)
+    demo.load(
+        lambda name: gr.Tabs(selected=name) if name in names else gr.skip(),
+        asked,
+        tabs,
+        js=_TAB,
+        show_progress="hidden",
+        queue=False,
+        api_visibility="private",
+    )
+
+
+def _remember(tab: gr.Tab, name: str) -> None:
+    js = _OPENED.replace("TAB", name)
+    tab.select(None, None, None, js=js, api_visibility="private")
 
 
 def _measuring(demo: gr.Blocks, kind: Kind) -> None:
@@ -103,6 +129,7 @@ def _measuring(demo: gr.Blocks, kind: Kind) -> None:
             view = measurement(
                 kind,
                 f"run-problem-{kind}",
+                f"stop-{kind}",
                 _ABOUT[kind],
                 MEASUREMENTS,
                 RUNS,
@@ -271,11 +298,11 @@ def _read_file(path: str | None) -> tuple[Any, str]:
             "utf-8-sig", errors="strict" if len(data) < 4 * MAX_PROMPT_CHARS else "ignore"
         )
     except UnicodeDecodeError:
-        return gr.skip(), "This is no text file in UTF-8."
+        return gr.skip(), _bad("This is no text file in UTF-8.")
     except OSError:
-        return gr.skip(), "The file did not arrive. Please try again."
+        return gr.skip(), _bad("The file did not arrive. Please try again.")
     if not text.strip():
-        return gr.skip(), "This file holds no text."
+        return gr.skip(), _bad("This file holds no text.")
     if len(text) > MAX_PROMPT_CHARS:
         return text[:MAX_PROMPT_CHARS], f"Its first {MAX_PROMPT_CHARS:,} characters are taken."
     return text, f"{len(text):,} characters."
@@ -288,12 +315,11 @@ def _checked(kind: Kind, values: Mapping[str, Any], stored: bool = False) -> tup
         request = request_of(kind, values)
         cost = estimate(request, MEASUREMENTS.store if stored else None)
     except LaCacheError as error:
-        said = f"<p class='lx-bad'>{html.escape(in_page_words(error, request))}</p>"
-        return said, gr.skip() if request is None else command(request)
+        return _bad(in_page_words(error, request)), "" if request is None else command(request)
     left_out = "".join(f"<p>{html.escape(why)}</p>" for why in cost.refused)
     return (
-        f"<p>About <b>{in_words(cost.seconds)}</b>: {cost.tokens:,} tokens to read. What was "
-        f"measured before takes no time.</p>{left_out}",
+        f"<p>About <b>{in_words(cost.seconds)}</b> for {cost.tokens:,} tokens, less what was "
+        f"measured before.</p>{left_out}",
         command(request),
     )
 
@@ -315,16 +341,25 @@ def _started(kind: Kind, values: Mapping[str, Any]) -> tuple[Any, Any]:
     except Exception as error:
         LOG.exception("a measurement did not start")
         problem = describe_problem(error)
-    return gr.skip(), f"<p class='lx-bad'>{html.escape(problem)}</p>"
+    return gr.skip(), _bad(problem)
 
 
-def _findings() -> None:
-    """What was measured for this project, and where results are kept."""
-    found = findings()
-    with gr.Accordion("What we measured", open=False, visible=bool(found)):
-        for title, text in found:
-            with gr.Accordion(title, open=False):
-                gr.Markdown(text, elem_classes="lx-finding")
+def _bad(sentence: str) -> str:
+    """What is wrong, as HTML."""
+    return f"<p class='lx-bad' role='alert'>{html.escape(sentence)}</p>"
+
+
+def _findings(found: list[tuple[str, str]]) -> None:
+    """What was measured for this project: the overview open, the rest one click away."""
+    (_, overview), *more = found
+    gr.Markdown(overview, elem_classes="lx-finding")
+    for title, text in more:
+        with gr.Accordion(title, open=False):
+            gr.Markdown(text, elem_classes="lx-finding")
+
+
+def _where() -> None:
+    """Where results are kept."""
     if public():
         where = (
             "This is a shared machine: this browser alone finds measurements again, old ones "

@@ -12,7 +12,7 @@ from app.components.actions import actions, problem_text
 from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
-from app.components.share import share
+from app.components.share import NOTHING, share
 from app.components.text import TextControls, with_kept
 from app.feed import Message, as_text, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
@@ -91,6 +91,7 @@ def explore(demo: gr.Blocks) -> None:
         api_visibility="private",
     )
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
+    run.click(None, None, link, js=NOTHING, api_visibility="private")
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
 

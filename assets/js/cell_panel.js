@@ -4,7 +4,7 @@
 import { button, el } from "./dom.js";
 
 export class CellPanel {
-  /** `open(record)` shows a run; its promise says when it is there. */
+  /** `open(record, note)` shows a run, or says in `note` why it cannot. */
   constructor(root, open) {
     Object.assign(this, { root, open });
     root.hidden = true;
@@ -16,13 +16,14 @@ export class CellPanel {
     const rows = cell.answers.map((answer) => {
       const verdict = el("span", { className: "lc-chip", textContent: answer.correct ? "Right" : "Wrong" });
       verdict.dataset.state = answer.correct ? "done" : "failed";
-      const go = button("Open on the map", "Which layers held the needle, token by token", () => this.open(answer.record));
-      go.hidden = !answer.record;
+      const note = el("span", { className: "lx-note lx-bad" });
+      note.setAttribute("role", "status");
+      const go = button("Open on the map", "Which layers held the needle, token by token", () => this.open(answer.record, note));
       return el("li", {}, verdict,
         el("span", { className: "lx-answer" }, "hidden: ", el("b", { textContent: answer.key }),
           ", answered: ", el("q", { textContent: answer.answer.trim() || " " }),
           ` (over all layers, ${answer.layers} of the needle was still held)`),
-        answer.record ? go : el("span", { className: "lx-note", textContent: "this run was not kept" }));
+        answer.record ? go : el("span", { className: "lx-note", textContent: "this run was not kept" }), note);
     });
     this.root.replaceChildren(
       el("h3", { textContent: `${cell.label}: ${cell.length.toLocaleString("en-US")} tokens, depth ${cell.depth}` }),

@@ -5,7 +5,7 @@
 // For tests and the curious, `element.__comparison` is the comparison.
 
 import { Clock } from "./clock.js";
-import { Costs } from "./costs.js";
+import { Costs, perplexity } from "./costs.js";
 import { Curves } from "./curves.js";
 import { Difference, ahead, aheadAxis, differenceLegend, inWords } from "./difference.js";
 import { count, counted, el, ordinal, throttled, visible } from "./dom.js";
@@ -318,9 +318,8 @@ class Comparison {
     const over = ended && pair.seen(clock) > stores[ended].length
       ? `${ended.toUpperCase()} ended after ${counted(stores[ended].length, "token")}${ofItself(stores[ended])}; there the two are compared. ` : "";
     const after = `${over}After ${length}, ${held}.`;
-    const now = Math.min(seen, losses.length) - 1;
-    if (now < 1) return after;
-    const [x, y] = SIDES.map((side) => losses.perplexity[side][now]);
+    if (Math.min(seen, losses.length) < 2) return after;
+    const [x, y] = SIDES.map((side, k) => perplexity(stores[side], steps[k]));
     const better = Math.abs(x - y) < ALIKE * Math.min(x, y) ? `about the same (within ${100 * ALIKE} %)` : x > y ? "lower with B" : "lower with A";
     return `${after} Perplexity so far: A ${x.toFixed(2)}, B ${y.toFixed(2)}: ${better}.`;
   }

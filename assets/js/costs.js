@@ -12,27 +12,29 @@ export function costs(pair, clock) {
   const known = (value, text) => (typeof value === "number" && Number.isFinite(value) ? [value, text(value)] : null);
   const summaries = both((store, step) => store.summary(step));
   const of = (field) => summaries.map((summary) => summary && [summary[field], count(summary[field])]);
-  const last = (store, step) => step === store.steps - 1;
+  const watched = ["a", "b"].some((side) => pair[side].frames.length);
   const events = both((store) => eventHeading(store, true));
   const rows = [
     ["Entries per layer", "Keys and values that each layer holds.", of("held")],
     ["Tokens remembered", "Different tokens that at least one layer holds.", of("union")],
     ["KV memory", "Bytes of all keys and values held.",
       both((store, step) => known(store.summary(step).held * store.setup.bytesPerEntry, bytes))],
-    ["Time per token", "What the steps themselves took on average, after the first token, over the whole run.",
+    [`Time per token${watched ? ", attention observed" : ""}`,
+      `What the steps themselves took on average, after the first token, over the whole run.${watched ? " Looking where the attention goes is part of it." : ""}`,
       both((store) => known(store.figures.secondsPerToken, (s) => `${(1000 * s).toPrecision(3)} ms`))],
     [events[0] === events[1] || !events[1] ? events[0] || "Compactions" : "Compactions, evictions", "How often entries were dropped because the budget was full.",
       both((store, step) => known(store.compactionsBy(step), count))],
   ];
   if (pair.setup.mode === "read") {
     rows.push(["Perplexity", "How surprised the model was on average: e to the mean loss. Lower is better.",
-      both((store, step) => known(last(store, step) ? store.figures.perplexity : perplexity(store, step), (p) => p.toFixed(2)))]);
+      both((store, step) => known(perplexity(store, step), (p) => p.toFixed(2)))]);
   }
   return rows;
 }
 
-/** Of the tokens seen by then. */
-function perplexity(store, step) {
+/** Of the tokens seen by then: at the end as the server has it, whose losses are not rounded. */
+export function perplexity(store, step) {
+  if (step === store.steps - 1 && Number.isFinite(store.figures.perplexity)) return store.figures.perplexity;
   let sum = 0, known = 0;
   for (let t = 0; t < store.seen(step); t++) {
     if (Number.isNaN(store.nll[t])) continue;

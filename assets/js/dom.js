@@ -81,6 +81,12 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Makes a button of the page usable or not, by its id; one that is not there is left alone. */
+export function enable(id, on) {
+  const node = document.getElementById(id);
+  if (node) node.disabled = !on;
+}
+
 /** A function that runs `work` soon and at most once in `interval` milliseconds. */
 export function throttled(work, interval) {
   let timer = 0;

@@ -4,6 +4,8 @@ import { el } from "./dom.js";
 import { menu } from "./menu.js";
 
 const REMEMBERED = 12;
+const GOING = ", going on";
+const STATES = { waiting: ", waiting", loading: GOING, running: GOING, stopped: ", not finished", failed: ", not finished" };
 
 export class Earlier {
   /** `ask(ids)` gives `{found, notes}`; `choose(id)` is called when one was chosen. */
@@ -26,7 +28,7 @@ export class Earlier {
   #item({ id, title, who, created, state }) {
     const when = new Date(created).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
     const node = el("button", { type: "button", className: "lc-choice" }, el("b", { textContent: title }),
-      el("span", { textContent: who }), el("span", { textContent: `${when}${state === "done" ? "" : ", not finished"}` }));
+      el("span", { textContent: who }), el("span", { textContent: `${when}${STATES[state] || ""}` }));
     if (id === this.shown) node.setAttribute("aria-current", "true");
     node.addEventListener("click", () => {
       this.menu.close();

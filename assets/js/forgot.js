@@ -48,12 +48,12 @@ export class Forgot {
     const found = losses.largest(losses.length, of, MOST);
     set(this.heading, found.length ? `Where ${own} forgot what ${other} still knew` : `Where ${own} lost more than ${other}`);
     if (this.chosen !== null && this.chosen >= losses.length) this.chosen = null;
-    const key = `${losses.run}/${losses.length}/${of}/${this.chosen}/${found.filter((t) => t < seen).length}`;
+    const key = `${losses.run}/${losses.length}/${of}/${this.chosen}/${found.filter((t) => t < seen).length}/${pair.running}`;
     if (this.shown === key) return;
     this.shown = key;
     set(this.note, found.length
-      ? `The tokens that surprised ${own} most against ${other}, by ${NOTABLE} nats or more. A click goes there.`
-      : losses.length ? `Nowhere yet: no token surprised ${own} by ${NOTABLE} nats more.` : "Once both have read.");
+      ? `The tokens that surprised ${own} most against ${other}, by ${NOTABLE} nats or more.`
+      : losses.length ? `Nowhere${pair.running ? " yet" : ""}: no token surprised ${own} by ${NOTABLE} nats more.` : "Once both have read.");
     this.columns.hidden = !found.length;
     this.list.replaceChildren(...found.map((token) => this.#item(token, token >= seen)));
     this.#tell();

@@ -4,7 +4,7 @@
 //   mount(element, { kind, plotly, empty, server... }).receive({ follow: id })
 
 import { CellPanel } from "./cell_panel.js";
-import { button, el, svg } from "./dom.js";
+import { button, el, enable, svg } from "./dom.js";
 import { mount as mountMap } from "./instrument.js";
 import { Earlier } from "./earlier.js";
 import { dashes, Plot, seriesColour } from "./plot.js";
@@ -39,6 +39,7 @@ class MeasurementView {
     this.message = el("span", { className: "lc-message" });
     this.message.setAttribute("role", "status");
     this.left = el("span", { className: "lx-left" });
+    this.ahead = button("Stop that one", "", () => this.#ask("stop", this.ahead.dataset.id));
     const { kind } = this.options;
     this.earlier = new Earlier(kind, (ids) => this.#ask("earlier", { kind, ids }), (id) => {
       this.follow(id);
@@ -56,7 +57,7 @@ class MeasurementView {
     this.figures = el("div", { className: "lx-figures" });
     this.cell = el("section", { className: "lx-cell", tabIndex: -1 });
     this.cell.setAttribute("aria-label", "The answers of a cell");
-    this.panel = new CellPanel(this.cell, (record) => this.#openRun(record));
+    this.panel = new CellPanel(this.cell, (record, note) => this.#openRun(record, note));
     this.mapBox = el("section", { className: "lx-map", hidden: true });
     this.mapBox.setAttribute("aria-label", "The run on the map");
     this.numbers = el("div");
@@ -69,7 +70,7 @@ class MeasurementView {
     this.empty = el("div", { className: "lx-empty" }, ...this.options.empty.map((text) => el("p", { textContent: text })));
     this.element.classList.add("lc", "lx-m");
     this.element.replaceChildren(
-      el("div", { className: "lc-status" }, this.chip, this.message, this.left, this.earlier.node),
+      el("div", { className: "lc-status" }, this.chip, this.message, this.left, this.ahead, this.earlier.node),
       this.bar, this.notes, this.empty,
       el("div", { className: "lx-what" }, this.title, this.made),
       this.switch, this.legend, this.figures, this.cell, this.mapBox, this.numbers, this.files,
@@ -138,7 +139,7 @@ class MeasurementView {
         } else this.#state({ name: "failed", message: "This measurement is no longer kept." });
         return;
       }
-      this.#state(found.state, found.progress);
+      this.#state(found.state, found.progress, found.ahead);
       if (found.version !== version && found.table) this.#show(found);
       version = found.version;
       if (OVER.includes(found.state.name)) return;
@@ -146,14 +147,19 @@ class MeasurementView {
     }
   }
 
-  #state(state, progress = null) {
+  #state(state, progress = null, ahead = null) {
     this.state = state;
     this.chip.dataset.state = { waiting: "loading" }[state.name] || state.name;
     this.chip.textContent = CHIPS[state.name];
     const { message } = state;
     this.message.textContent = message.replace(/^Stopped\. /, "") || progress?.what || "";
     this.left.textContent = progress?.remaining || "";
+    this.ahead.hidden = !ahead;
+    this.ahead.dataset.id = ahead?.id || "";
+    this.ahead.title = ahead?.title || "";
+    if (ahead) this.message.textContent = `Waiting for another measurement to end: ${ahead.title}`;
     const going = !OVER.includes(state.name);
+    enable(this.options.stopButton, going);
     if (state.name === "failed") this.#besideControls(message);
     this.bar.hidden = !going;
     const share = Math.round(100 * (progress?.fraction || 0));
@@ -185,6 +191,8 @@ class MeasurementView {
     if (!found) {
       this.chip.textContent = "Ready";
       this.chip.dataset.state = "empty";
+      this.ahead.hidden = true;
+      enable(this.options.stopButton, false);
       return;
     }
     if (before !== found.id) {
@@ -252,8 +260,8 @@ class MeasurementView {
     this.cell.scrollIntoView({ block: "nearest" });
   }
 
-  async #openRun(record) {
-    const snapshot = await this.#ask("open", { id: this.id, record });
+  async #openRun(record, note) {
+    const snapshot = await this.#ask("open", { id: this.id, record }, note);
     if (!snapshot) return;
     this.mapBox.hidden = false;
     if (!this.map) {
@@ -281,8 +289,8 @@ class MeasurementView {
     }
   }
 
-  /** The server's answer; null when there is none or it is a problem, which is then said. */
-  async #ask(what, given) {
+  /** The server's answer; null when there is none or it is a problem, which `said` then says. */
+  async #ask(what, given, said = this.said) {
     let found = null;
     try {
       found = await this.options[what](given);
@@ -290,11 +298,11 @@ class MeasurementView {
       // Said below, as an answer that never came is.
     }
     if (found && typeof found === "object" && "problem" in found) {
-      this.said.textContent = found.problem;
+      said.textContent = found.problem;
       return null;
     }
-    if (found === null) this.said.textContent = what === "open" ? "This run is no longer kept. Measuring again makes it anew." : "The server did not answer. Please try again.";
-    else this.said.textContent = "";
+    if (found === null) said.textContent = what === "open" ? "This run is no longer kept. Measuring again makes it anew." : "The server did not answer. Please try again.";
+    else said.textContent = "";
     return found;
   }
 

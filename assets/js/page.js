@@ -11,7 +11,7 @@ document.addEventListener("blur", (event) => {
 
 // A theme that was asked for in the address goes along to the other pages.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.(".nav-holder a");
+  const link = event.target.closest?.(".nav-holder a, .lx-head a");
   const theme = new URLSearchParams(location.search).get("__theme");
   if (!link || !theme) return;
   const to = new URL(link.href);

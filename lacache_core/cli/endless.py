@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lacache_core.cli import measuring
-from lacache_core.cli.options import add_settings, command_parser, whole
+from lacache_core.cli.options import OF_TEXT, add_settings, command_parser, whole
 from lacache_core.cli.progress import load_shown
 from lacache_core.cli.readings import print_readings, read_and_print
 
@@ -55,7 +55,7 @@ def add_command(commands: Any) -> None:
     measuring.add_contenders(parser, ("lacache", "streaming_llm", "full"), 256)
     add_settings(parser, ["read_chunk"])
     measuring.add_common(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, spelled=OF_TEXT)
 
 
 def _run(options: argparse.Namespace) -> int:

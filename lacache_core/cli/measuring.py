@@ -10,7 +10,7 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lacache_core.evaluation.progress import Progress, Report
 
 INTERRUPTED = 130
+REFUSED = 2
 
 
 def add_contenders(
@@ -123,6 +124,31 @@ def keeper_of(options: argparse.Namespace) -> Keeper:
     return Keeper(store, fresh=options.fresh, say=tell)
 
 
+def finish(
+    options: argparse.Namespace, *, stopped: bool, left_out: Iterable[str], some: bool
+) -> int:
+    """Say who could not take part, below a table or beside what machines read; the exit status.
+
+    Parameters
+    ----------
+    stopped
+        Whether Ctrl+C ended it.
+    left_out
+        Why contenders could not take part, a sentence each.
+    some
+        Whether anything was measured.
+    """
+    why = list(dict.fromkeys(left_out))
+    for text in why:
+        if options.json or options.csv:
+            tell(text)
+        else:
+            print(text)
+    if stopped:
+        return INTERRUPTED
+    return REFUSED if why and not some else 0
+
+
 def tell(text: str) -> None:
     """A line on stderr."""
     tqdm.write(f"lacache: {text}", file=sys.stderr)
@@ -179,11 +205,12 @@ def number(value: float | None, form: str = ",.3f") -> str:
 
 
 def numbers(read: Callable[[str], Any], what: str) -> Callable[[str], list[Any]]:
-    """Reads several values separated by commas; for use as an option's ``type``."""
+    """Reads different values separated by commas; for use as an option's ``type``."""
 
     def parse(text: str) -> list[Any]:
         try:
-            found = [read(part.strip()) for part in text.split(",") if part.strip()]
+            parts = [read(part.strip()) for part in text.split(",") if part.strip()]
+            found = list(dict.fromkeys(parts))  # each is measured once
         except ValueError:
             found = []
         if not found:

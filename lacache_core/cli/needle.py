@@ -25,6 +25,13 @@ JSON: {"cells": [{"policy", "label", "budget", "length", "depth", "asked": promp
 layers that hold the needle when the question has been read, "answers": [{"seed", "key", "answer",
 "correct", ...}], ...}], ...}"""
 
+_SPELLED = {
+    "length": "--lengths",
+    "lengths": "--lengths",
+    "depth": "--depths",
+    "seeds": "--seeds",
+}
+
 
 def add_command(commands: Any) -> None:
     """Add the parser of ``needle``."""
@@ -68,7 +75,7 @@ def add_command(commands: Any) -> None:
     measuring.add_contenders(parser, ("full", "streaming_llm", "lacache"), 0.5)
     add_settings(parser, ["chunk"])
     measuring.add_common(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, spelled=_SPELLED)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -98,7 +105,12 @@ def _run(options: argparse.Namespace) -> int:
         print(as_csv(cell.row() for cell in cells), end="")
     else:
         _print_cells(cells)
-    return measuring.INTERRUPTED if cancel.is_set() else 0
+    return measuring.finish(
+        options,
+        stopped=cancel.is_set(),
+        left_out=(f"{c.label}, {c.length:,} tokens: {c.refused}" for c in cells if c.refused),
+        some=any(c.trials for c in cells),
+    )
 
 
 def _print_cells(cells: list[Cell]) -> None:
@@ -115,7 +127,3 @@ def _print_cells(cells: list[Cell]) -> None:
     ]
     headings = ("policy", "budget", "tokens", "depth", "right", "layers holding it")
     measuring.print_table(headings, rows)
-    for text in dict.fromkeys(
-        f"{c.label}, {c.length:,} tokens: {c.refused}" for c in cells if c.refused
-    ):
-        print(text)

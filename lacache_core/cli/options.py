@@ -20,6 +20,9 @@ from lacache_core.settings import RunSettings, allowed
 LADDER = ("budget", "span", "overlap", "num_sink", "arrangement", "slack")
 """The settings of a ladder, in the order of the help text."""
 
+OF_TEXT = {"prompt": "--text", "text": "--text"}
+"""What the commands that take ``--text`` call otherwise than the settings of a run are called."""
+
 _SPELLED: dict[str, tuple[str, ...]] = {
     "num_sink": ("--sinks",),
     "max_new_tokens": ("--max-new-tokens", "--tokens"),

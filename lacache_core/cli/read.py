@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lacache_core.cli.options import (
+    OF_TEXT,
     add_model_options,
     add_output_options,
     add_settings,
@@ -64,7 +65,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--trace", type=output_file, metavar="OUT.npz", help="Save what happened, step by step."
     )
-    parser.set_defaults(run=_run, spelled={"prompt": "--text"})
+    parser.set_defaults(run=_run, spelled=OF_TEXT)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lacache_core.cli import measuring
-from lacache_core.evaluation.tables import about, as_csv, as_json, csv_rows, reading_cells
+from lacache_core.evaluation.tables import (
+    about,
+    as_csv,
+    as_json,
+    csv_rows,
+    in_common,
+    reading_cells,
+)
 
 if TYPE_CHECKING:
     from lacache_core.evaluation.reading import Reading
@@ -47,14 +54,20 @@ def read_and_print(
         print(as_csv(csv_rows(cells)), end="")
     else:
         print_tables(readings)
-    return measuring.INTERRUPTED if cancel.is_set() else 0
+    return measuring.finish(
+        options,
+        stopped=cancel.is_set(),
+        left_out=(f"{r.label}: {r.ended}" for r in readings if r.ended and not r.stretches),
+        some=any(r.stretches for r in readings),
+    )
 
 
 def print_readings(readings: Sequence[Reading]) -> None:
     """A line for every policy and budget, and what there is to say about one."""
-    headings = ("policy", "budget", "perplexity", "tokens", "held", "union", "KV MB", "tokens/s")
+    common, shares = in_common(reading_cells(readings))
+    headings = ["policy", "budget", "perplexity", "tokens", "held", "union", "KV MB", "tokens/s"]
     rows = [
-        (
+        [
             reading.label,
             measuring.number(reading.budget, ",d"),
             measuring.number(reading.perplexity),
@@ -63,11 +76,17 @@ def print_readings(readings: Sequence[Reading]) -> None:
             f"{reading.union:,}",
             measuring.number(reading.kv_bytes / 1e6, ",.1f"),
             measuring.number(reading.tokens_per_second, ",.1f"),
-        )
+        ]
         for reading in readings
     ]
+    if common:  # they did not read equally far
+        headings.insert(3, f"first {common:,}")
+        for row, share in zip(rows, shares, strict=True):
+            row.insert(3, measuring.number(share))
     measuring.print_table(headings, rows)
     for reading in readings:
+        if not reading.stretches:
+            continue
         if reading.ended:
             print(f"{reading.label}: {reading.ended}")
         elif not reading.complete:

@@ -38,8 +38,11 @@ class Contender:
     @property
     def label(self) -> str:
         """The policy in words, as far as they can be told before its budget is known."""
-        named = [f"{name} {value}" for name, value in self.settings.items()]
-        return ", ".join([POLICIES[self.policy].label, *named])
+        return _in_words(POLICIES[self.policy], self.settings)
+
+    def entries(self, length: int) -> int | None:
+        """The budget for a text of ``length`` tokens, as the published code counts a share."""
+        return int(self.budget * length) if isinstance(self.budget, float) else self.budget
 
     def at(self, length: int) -> Policy:
         """The policy for a text of ``length`` tokens.
@@ -51,9 +54,7 @@ class Contender:
         """
         values = {**self.settings, "policy": self.policy}
         if self.budget is not None:
-            share = isinstance(self.budget, float)
-            # As the published code does: int(share * length).
-            values["budget"] = int(self.budget * length) if share else self.budget
+            values["budget"] = self.entries(length)
         chosen = RunSettings.validate_values(values)
         return make_policy(self.policy, **{n: getattr(chosen, n) for n in _known(self.policy)})
 
@@ -171,11 +172,16 @@ def parse_budget(text: str) -> int | float:
 def describe(policy: Policy) -> str:
     """A policy in words: its label, and what of its settings is not the policy's own default."""
     mine: Any = policy
-    values = asdict(mine)
+    return _in_words(type(mine), asdict(mine))
+
+
+def _in_words(policy: Any, values: Mapping[str, Any]) -> str:
+    """The label of a policy's class, and those of the values that are not its default."""
     said = [policy.label]
-    for item in fields(mine):
-        value = values[item.name]
-        if item.name == "budget" or (item.default is not MISSING and value == item.default):
+    for item in fields(policy):
+        if item.name == "budget" or item.name not in values:
             continue
-        said.append(str(value) if isinstance(value, str) else f"{item.name} {value}")
+        value = values[item.name]
+        if item.default is MISSING or value != item.default:
+            said.append(str(value) if isinstance(value, str) else f"{item.name} {value}")
     return ", ".join(said)

@@ -295,12 +295,11 @@ def _cell(
 def _refused(
     grid: Grid, one: Contender, length: int, depth: float, error: InvalidSettingError
 ) -> Cell:
-    settings = dict(one.settings)
     return Cell(
         policy=one.policy,
         label=one.label,
-        settings=settings,
-        budget=None,
+        settings=dict(one.settings),
+        budget=one.entries(length),
         length=length,
         depth=depth,
         task=grid.task.name,

@@ -125,7 +125,7 @@ def perplexity(
 
 
 def _refused(one: Contender, length: int, error: InvalidSettingError) -> Reading:
-    budget = one.budget if isinstance(one.budget, int) else None
+    budget = one.entries(length)
     return Reading(one.policy, one.label, one.settings, budget, length, ended=str(error))
 
 

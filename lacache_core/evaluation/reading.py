@@ -143,11 +143,9 @@ class Reading:
 
 def latest(readings: Iterable[Reading]) -> Iterator[list[Reading]]:
     """All readings so far, each at its longest, whenever one of them has grown."""
-    found: dict[tuple[str, int | None, str], Reading] = {}
+    found: dict[tuple[str, int | None], Reading] = {}
     for reading in readings:
-        # A refused share of the text's length has no budget; its reason tells it from another.
-        reason = "" if reading.stretches else reading.ended
-        found[reading.label, reading.budget, reason] = reading
+        found[reading.label, reading.budget] = reading
         yield list(found.values())
 
 

@@ -60,6 +60,32 @@ def answered(cell: Mapping[str, Any]) -> str:
     return f"{told}, {missing} not asked" if missing > 0 else told
 
 
+def in_common(cells: Sequence[Mapping[str, Any]]) -> tuple[int, list[float | None]]:
+    """Readings of different lengths on equal terms: up to the last token that all have read.
+
+    Takes what ``reading_cells`` gives. A perplexity over more tokens is another number, since a
+    text is not equally hard everywhere.
+
+    Returns
+    -------
+    tuple
+        How many tokens, and the perplexity over them of each reading; None where one never began.
+        No tokens when there is nothing to put right: all read equally far, or have no stretch in
+        common.
+    """
+    read = [cell for cell in cells if cell["stretches"]]
+    stops = [{stretch["stop"]: stretch["accumulated"] for stretch in c["stretches"]} for c in read]
+    nothing: tuple[int, list[float | None]] = 0, [None] * len(cells)
+    if len({max(each) for each in stops}) < 2:
+        return nothing
+    shared = set.intersection(*map(set, stops))
+    if not shared:
+        return nothing
+    at = max(shared)
+    found = iter(each[at] for each in stops)
+    return at, [next(found) if cell["stretches"] else None for cell in cells]
+
+
 def csv_rows(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for every stretch of a reading, or for every cell of a needle grid.
 

@@ -32,7 +32,7 @@ def bare(monkeypatch, tmp_path):
 
 def test_what_it_costs_is_said_before_one_presses_run():
     said, command = _checked("perplexity", READ, stored=True)
-    assert "About <b>40 s</b>: 1,024 tokens" in said
+    assert "About <b>40 s</b> for 1,024 tokens" in said
     assert command.startswith("python -m lacache_core perplexity --policy full --policy lacache")
 
 
@@ -43,6 +43,12 @@ def test_what_is_wrong_is_said_with_the_name_of_the_control():
     assert "Span = 40" in said and "1 to 29" in said and "span=40" in command
     said, _ = _checked("perplexity", {**READ, "tokens": 9000})
     assert "Full cache is left out" in said and "8,192" in said and "lx-bad" not in said
+
+
+def test_there_is_no_command_for_what_is_impossible():
+    for changed in ({"policies": []}, {"budgets": ["abc"]}, {"tokens": 0}):
+        said, command = _checked("perplexity", {**READ, **changed})
+        assert "lx-bad" in said and command == ""
 
 
 def test_nothing_starts_when_something_is_wrong():

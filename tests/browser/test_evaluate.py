@@ -283,15 +283,26 @@ def test_stop_keeps_what_is_finished_and_another_takes_its_place(evaluate):
 
 def test_a_reload_finds_a_measurement_going_on(evaluate):
     page = evaluate("endless")
+    assert page.is_disabled("#stop-endless")
     policies(page, "endless", "LaCache")
     page.click("#run-endless")
     page.wait_for_selector("#measured-endless .lx-table", timeout=120_000)
-    page.reload()
-    show(page, "endless")
+    assert page.is_enabled("#stop-endless")
+    page.reload()  # to the tab where it is
     page.wait_for_selector("#measured-endless .lx-table", timeout=30_000)
     assert chip(page, "endless") == "Measuring"
-    page.click("#stop-endless")
+    # Somebody else waits, is told for what, and can end that.
+    other = evaluate("perplexity")
+    read_little(other)
+    other.click("#run-perplexity")
+    ahead = other.get_by_role("button", name="Stop that one")
+    ahead.wait_for()
+    assert "Endless: Python's manual" in other.inner_text("#measured-perplexity .lc-message")
+    ahead.click()
     wait_over(page, "endless", 30)
+    wait_over(other, "perplexity")
+    assert chip(other, "perplexity") == "Done" and not ahead.is_visible()
+    assert page.is_disabled("#stop-endless") and other.is_disabled("#stop-perplexity")
 
 
 @pytest.fixture
@@ -359,6 +370,28 @@ def test_a_cell_opens_its_run_on_the_map(asked):
         }}"""
     )
     assert colour[0] == colour[1]
+
+
+def test_a_damaged_run_says_so_where_it_was_asked_for(asked):
+    page = asked
+    for trace in (MEASUREMENTS.store.folder / "traces").glob("*.npz"):
+        trace.write_bytes(b"nothing")
+    page.get_by_role("button", name="Answers: Full cache, 160, 100 %").click()
+    page.get_by_role("button", name="Open on the map").click()
+    said = page.locator("#measured-needle .lx-cell li .lx-bad")
+    page.wait_for_function(
+        "() => document.querySelector('#measured-needle .lx-cell li .lx-bad').textContent"
+    )
+    assert "damaged" in said.inner_text()
+    button = page.get_by_role("button", name="Open on the map").bounding_box()
+    assert abs(said.bounding_box()["y"] - button["y"]) < 60
+
+
+def test_what_was_found_is_a_tab_that_a_link_leads_to(visiting, address):
+    page = visiting(f"{address}/compare", lambda p: p.wait_for_selector(".lx-head a"))()
+    page.click(".lx-head a")
+    page.wait_for_url("**/evaluate#findings")
+    page.wait_for_selector(".lx-finding:visible >> text=If you must pick")
 
 
 def test_the_other_measure_and_the_keyboard_lead_to_cells(asked):

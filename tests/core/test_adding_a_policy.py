@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_cache
+import test_engine
+import test_policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_policies import Held
 from tiny import random_ids, tiny_model
 
 from lacache_core.errors import InvalidSettingError
+from lacache_core.policies import POLICIES
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "adding-a-policy.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
@@ -48,6 +52,31 @@ def test_the_policy_keeps_what_it_promises(every_kth, cuts, every):
         newest = min(8, held.seen)
         assert row[-newest:].tolist() == list(range(held.seen - newest, held.seen))
         assert row[0] == 0 and (np.diff(row) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "check", [test_policies.test_invariants, test_policies.test_the_same_again_is_the_same]
+)
+def test_the_policy_passes_the_matrix(every_kth, check):
+    """Step 6, without a file being changed."""
+    check(policy=every_kth.EveryKth(40))
+    check(policy=every_kth.EveryKth(40, 3))
+
+
+@pytest.mark.parametrize(
+    "check, more",
+    [
+        (test_policies.test_a_budget_as_long_as_the_text_equals_the_full_cache, {}),
+        (test_policies.test_a_small_budget_does_not, {}),
+        (test_policies.test_memory_comes_down_to_the_budget, {}),
+        (test_cache.test_positions_are_true_to_the_tensors, {"index": False}),
+        (test_cache.test_positions_are_true_to_the_tensors, {"index": True}),
+        (test_engine.test_events_and_trace_tell_what_the_cache_held, {"chunk": 9}),
+    ],
+)
+def test_the_policy_passes_the_matrix_with_a_real_model(every_kth, monkeypatch, check, more):
+    monkeypatch.setitem(POLICIES, "every_kth", every_kth.EveryKth)  # step 5
+    check(tiny_model(), policy=every_kth.EveryKth(24), **more)
 
 
 def test_every_kth_is_what_stays(every_kth):

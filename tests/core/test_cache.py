@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from matrix import SMALL
 from oracle import SlowCache, SlowLadder, SlowWindow, turn
 from tiny import LAYERS, random_ids, tiny_model
 from transformers import DynamicCache
@@ -21,11 +22,8 @@ from lacache_core.errors import (
 from lacache_core.ladder import LadderConfig, retained
 from lacache_core.policies import (
     H2O,
-    TOVA,
     Full,
     LaCache,
-    Random,
-    SlidingWindow,
     SnapKV,
     StreamingLLM,
 )
@@ -154,14 +152,8 @@ def base_key(count, seen, dtype):
 
 
 POLICIES = [
-    Full(),
-    SlidingWindow(24),
-    StreamingLLM(24, 3),
-    H2O(24),
-    TOVA(24),
-    SnapKV(24, window=6),
+    *SMALL,
     SnapKV(90, window=6),
-    Random(24, 3),
     *(LaCache(**settings) for settings in SHAPES.values()),
 ]
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from matrix import SMALL
 from tiny import LAYERS, random_ids, tiny_model
 from transformers import DynamicCache
 
@@ -13,20 +14,10 @@ from lacache_core.cache import LadderCache
 from lacache_core.engine import Engine
 from lacache_core.errors import InvalidSettingError, UnsupportedOperationError
 from lacache_core.ladder import LadderConfig, retained
-from lacache_core.policies import H2O, TOVA, Full, LaCache, Random, SnapKV, StreamingLLM
+from lacache_core.policies import Full, LaCache, SnapKV, StreamingLLM
 from lacache_core.trace import Trace
 
 CONFIG = LadderConfig(budget=24, span=3, overlap=1, num_sink=2)
-POLICIES = [
-    Full(),
-    StreamingLLM(24, 3),
-    LaCache(24, 3, 1, 2),
-    LaCache(28, 3, 0, 2, slack=5),
-    H2O(24),
-    TOVA(24),
-    SnapKV(24, window=6),
-    Random(24, 3),
-]
 TEXT = random_ids(80)[0].tolist()
 
 
@@ -36,7 +27,7 @@ def llama():
 
 
 @pytest.mark.parametrize("chunk", [1, 9, 64])
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.name)
+@pytest.mark.parametrize("policy", SMALL, ids=lambda p: p.name)
 def test_events_and_trace_tell_what_the_cache_held(llama, policy, chunk):
     engine = Engine(llama, None, policy, chunk=chunk, observe_every=1)
     rows_of = engine.planner.row_of_layer  # [L], or [L, H] where heads differ

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix import COUNTS_ALONE, FILLS_ITS_BUDGET, MATRIX, REPEATS_PLANS, SMALL
 from oracle import turn
 from tiny import random_ids, tiny_model
 from transformers import DynamicCache
@@ -17,7 +18,6 @@ from lacache_core.policies import (
     POLICIES,
     TOVA,
     Arrival,
-    Full,
     LaCache,
     Random,
     SlidingWindow,
@@ -27,28 +27,12 @@ from lacache_core.policies import (
 )
 
 LAYERS, HEADS = 8, 2
-MATRIX = [
-    Full(),
-    SlidingWindow(40),
-    StreamingLLM(40, 4),
-    StreamingLLM(17, 0),
-    LaCache(40, 4, 0, 4),
-    LaCache(40, 4, 2, 0),
-    LaCache(40, 1, 0, 4),
-    LaCache(40, 5, 0, 4, "staircase"),
-    LaCache(40, 4, 0, 4, slack=6),
-    H2O(40),
-    H2O(40, recent_share=0.0),
-    H2O(9, recent_share=1.0),
-    TOVA(40),
-    TOVA(1),
-    SnapKV(40, window=8),
-    SnapKV(40, window=39, kernel=1, pooling="max"),
-    Random(40),
-    Random(40, num_sink=0, recent_share=0.0, seed=7),
-]
 BY_ATTENTION = [p for p in MATRIX if p.bind(LAYERS).attention is not None]
-WITHOUT = [p for p in MATRIX if p.bind(LAYERS).attention is None]
+
+
+def promising(names):
+    """The policies of the matrix that go by these names."""
+    return [p for p in MATRIX if p.name in names]
 
 
 class Held:
@@ -105,14 +89,14 @@ def test_invariants(policy, cuts, prompt):
         assert (rows[:, :sinks] == np.arange(sinks)).all()
         if before + count <= planner.capacity:
             assert plan is None  # as the full cache while the budget suffices
-        elif not isinstance(policy, LaCache):
+        elif policy.name in FILLS_ITS_BUDGET:
             assert rows.shape[1] == planner.capacity  # and no less than it allows
 
 
-@pytest.mark.parametrize("policy", WITHOUT, ids=repr)
+@pytest.mark.parametrize("policy", promising(COUNTS_ALONE), ids=repr)
 @given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=10))
 @settings(max_examples=20, deadline=None)
-def test_without_attention_the_number_of_tokens_alone_decides(policy, cuts):
+def test_the_number_of_tokens_alone_decides(policy, cuts):
     chunks, single = Held(policy), Held(policy)
     for count in cuts:
         chunks.arrive(count)
@@ -140,26 +124,14 @@ def test_no_attention_no_plan(policy):
         held.planner.plan(arrival)
 
 
-@pytest.mark.parametrize("policy", [p for p in WITHOUT if not isinstance(p, Random)], ids=repr)
+@pytest.mark.parametrize("policy", promising(REPEATS_PLANS), ids=repr)
 def test_one_token_plans_repeat_as_the_same_object(policy):
-    """So that the cache can keep what it made of them."""
     planner = policy.bind(LAYERS)
     arrival = Arrival(held=planner.capacity or 50, arriving=1, seen=500, cursor=planner.cursor)
     assert planner.plan(arrival) is planner.plan(arrival)
 
 
 # With a real model.
-
-SMALL = [
-    Full(),
-    SlidingWindow(24),
-    StreamingLLM(24, 3),
-    LaCache(24, 3, 1, 2),
-    H2O(24),
-    TOVA(24),
-    SnapKV(24, window=6),
-    Random(24, 3),
-]
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,16 @@ def test_a_policy_that_was_slower_is_expected_to_be_slower_again(tmp_path):
     assert estimate(READ, store).seconds == pytest.approx(both + 4 * before, rel=0.02)
 
 
+def test_what_was_read_token_by_token_says_nothing_of_what_is_read_in_chunks(tmp_path):
+    store = Store(tmp_path)
+    before = estimate(ASK, store).seconds
+    keep_speed(READ, ANY, 1.0, store)
+    assert estimate(ASK, store).seconds == before
+    chunks = replace(READ, read_chunk=64)
+    assert estimate(chunks, store) == estimate(chunks)
+    assert estimate(READ, store).seconds > 9 * estimate(READ).seconds
+
+
 @pytest.mark.parametrize(
     "seconds, said",
     [(0.2, "1 s"), (7.4, "7 s"), (52, "50 s"), (100, "2 min"), (5000, "83 min"), (9000, "2.5 h")],

@@ -216,6 +216,24 @@ def test_a_report_of_needles_leads_to_answers():
     assert [row["cells"][3] for row in found["table"]["rows"]] == ["1 of 2", "–"]
 
 
+def test_a_grid_that_was_stopped_shows_what_is_missing():
+    grid = {"lengths": [256, 512], "depths": [0.0, 0.5, 1.0]}
+    cells = [cell(256, 0.0, 1)]
+    going = report(kept("needle", cells, budgets=[0.5], grid=grid, state="running"))
+    heat = going["figures"][0]["spec"]["data"][0]
+    assert (list(heat["x"]), len(heat["y"])) == (["256", "512"], 3)  # it does not grow
+    assert going["notes"] == []
+    stopped = report(kept("needle", cells, budgets=[0.5], grid=grid, state="stopped"))
+    assert stopped["notes"] == ["1 of 6 cells were measured."]
+    assert report(kept("needle", cells, budgets=[0.5]))["notes"] == []  # of an older result
+
+
+def test_a_text_of_ones_own_is_not_in_the_form_again():
+    mine = report(kept("perplexity", [reading()], form={"source": "own"}))
+    assert "paste it again" in mine["made"]
+    assert "paste it again" not in report(kept("perplexity", [reading()]))["made"]
+
+
 def test_a_cell_that_was_stopped_says_how_many_are_missing():
     stopped = {**cell(256, 0.0, 1), "asked": 5}
     found = report(kept("needle", [stopped], budgets=[0.5]))

@@ -71,7 +71,14 @@ def test_endless_says_how_the_text_was_made(measurements, finish):
     found = finish(measurements.start(request))
     assert "Python's manual" in found["made"]
     assert any("2,048" in note for note in found["notes"])
-    assert [row["cells"][2] for row in found["table"]["rows"]] == ["2,048", "2,300"]
+    assert [row["cells"][3] for row in found["table"]["rows"]] == ["2,048", "2,300"]
+    # Perplexities over different lengths do not compare: those of the tokens both have read do.
+    assert found["table"]["columns"][2]["label"] == "Of the first 1,600"
+    shared = [
+        next(s["accumulated"] for s in cell["stretches"] if s["stop"] == 1600)
+        for cell in json_of(measurements, found["id"])["cells"]
+    ]
+    assert [row["cells"][2] for row in found["table"]["rows"]] == [f"{x:,.3f}" for x in shared]
 
 
 def test_files_have_the_numbers(measurements, finish):
@@ -132,6 +139,23 @@ def test_one_measures_at_a_time_and_too_many_are_refused(measurements, finish, m
     assert second.state == "waiting" and not second.cells
     with pytest.raises(LaCacheError, match="again in a few minutes"):
         measurements.start(READ)
+    # It says what it waits for, so that somebody whose browser is gone can stop that.
+    ahead = measurements.look(second.id)["ahead"]
+    assert ahead["id"] == first.id and ahead["title"].startswith(
+        "Endless: Python's manual, 400,000"
+    )
+    assert measurements.look(first.id)["ahead"] is None
+    # What goes on or waits is in the list, though nothing of it is stored yet.
+    for kind, one, state in (("endless", first, "running"), ("perplexity", second, "waiting")):
+        until = time.monotonic() + 30
+        while one.state != state and time.monotonic() < until:
+            time.sleep(0.02)
+        (listed,) = measurements.earlier(kind, [])["found"]
+        assert (listed["id"], listed["state"]) == (one.id, state)
+    monkeypatch.setenv("SPACE_ID", "somebody/space")
+    assert measurements.look(second.id)["ahead"] is None
+    assert measurements.earlier("endless", [])["found"] == []
+    monkeypatch.delenv("SPACE_ID")
     measurements.stop(second.id)
     finish(second)
     assert second.message == "Stopped before it began."

@@ -152,10 +152,10 @@ def test_control_c_prints_what_is_finished(run, text, monkeypatch):
     "arguments, named",
     [
         (["needle", "--lengths", "x"], "x"),
-        (["needle", "--lengths", "0"], "length"),
-        (["needle", "--lengths", "10"], "lengths = 10 is not possible"),
+        (["needle", "--lengths", "0"], "--lengths = 0"),
+        (["needle", "--lengths", "10"], "--lengths = 10 is not possible"),
         (["needle", "--lengths", "400,10", "--task", "word"], "tokens or more"),
-        (["needle", "--depths", "2"], "depth"),
+        (["needle", "--depths", "2"], "--depths = 2"),
         (["needle", "--seeds", "0"], "0"),
         (["needle", "--task", "riddle"], "riddle"),
         (["needle", "--budget", "1.5"], "1.5"),
@@ -171,6 +171,51 @@ def test_bad_arguments_are_one_line_and_status_2(run, arguments, named):
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert named in err and err.count("\n") == 1
+
+
+def test_an_empty_text_is_named_as_it_was_given(run, tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("")
+    for command in ("perplexity", "endless"):
+        status, out, err = run(command, "--text", empty)
+        assert (status, out) == (2, "") and "--text" in err and "prompt" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["needle", "--policy", "lacache:span=99", "--lengths", "300", "--depths", "0"],
+        ["perplexity", "--policy", "lacache:span=99", "--tokens", "50"],
+        ["needle", "--budget", "0.05", "--lengths", "300", "--policy", "lacache", *LADDER],
+        ["endless", "--policy", "lacache:span=99", "--tokens", "50"],
+    ],
+)
+def test_a_measurement_in_which_nobody_could_take_part_ends_with_status_2(run, arguments):
+    status, out, err = run(*arguments)
+    assert status == 2 and "is not possible: it must be" in out and err == ""
+    status, out, err = run(*arguments, "--csv")
+    assert status == 2 and "is not possible: it must be" in err
+    status, out, err = run(*arguments, "--json")
+    assert status == 2 and "is not possible: it must be" in err
+    (cell,) = {json.dumps({**c, "depth": 0}): c for c in json.loads(out)["cells"]}.values()
+    share = 0.05 if "--budget" in arguments else 0.5
+    needles = arguments[0] == "needle"
+    assert cell["budget"] == (int(share * cell["length"]) if needles else 256)
+    named = "LaCache, span 3, overlap 1, num_sink 2" if share < 0.5 else "LaCache, span 99"
+    assert cell["label"] == named  # what is not the default, and nothing else
+
+
+def test_one_who_cannot_take_part_does_not_spoil_it_for_the_others(run):
+    command = ["perplexity", "--policy", "lacache:span=99", "--policy", "full", "--tokens", "30"]
+    status, out, _ = run(*command)
+    assert status == 0 and out.count("LaCache, span 99: ") == 1
+    assert len([line for line in out.splitlines() if line.startswith("Full cache")]) == 1
+
+
+def test_what_is_named_twice_is_measured_once(run):
+    command = "needle --policy full --policy full --lengths 300,300 --depths 1,1.0 --seeds 1"
+    status, out, _ = run(*command.split(), "--json")
+    assert status == 0 and len(json.loads(out)["cells"]) == 1
 
 
 def test_a_data_set_that_cannot_be_had_is_one_line_and_status_1(run, monkeypatch):

@@ -13,6 +13,7 @@ from lacache_core.evaluation.endless import endless, long_text
 from lacache_core.evaluation.kept import Keeper
 from lacache_core.evaluation.perplexity import KIND, perplexity
 from lacache_core.evaluation.reading import latest
+from lacache_core.evaluation.tables import in_common, reading_cells
 from lacache_core.store import Store
 
 IDS = random_ids(101)[0].numpy().astype(np.int32)
@@ -34,11 +35,28 @@ def test_latest_has_every_policy_once_and_every_refusal(tiny):
     found = final(perplexity(tiny, IDS, who, stretch=50))
     assert [(r.policy, r.budget, bool(r.ended)) for r in found] == [
         ("full", None, False),
-        ("lacache", None, True),  # a tenth of 101 tokens is below the least budget
+        ("lacache", 10, True),  # a tenth of 101 tokens, below the least budget
         ("lacache", 20, False),
         ("lacache", 30, False),
         ("lacache", 24, False),
     ]
+
+
+def test_readings_of_different_lengths_are_put_on_equal_terms(tiny):
+    long = random_ids(2100)[0].numpy().astype(np.int32)  # of which the model has 2,048 positions
+    text = long_text(tiny.tokenizer, long, 2100)
+    read = final(endless(tiny, text, competing(), stretch=300, chunk=100))
+    at, shares = in_common(reading_cells(read))
+    assert at == 1900 and [r.tokens for r in read] == [2048, 2100, 2100]
+    for reading, share in zip(read, shares, strict=True):
+        (there,) = [s.accumulated for s in reading.stretches if s.stop == 1900]
+        assert share == there != reading.perplexity
+    # Nothing to put right, nothing in common, one that never began.
+    assert in_common(reading_cells(read[1:])) == (0, [None] * 2)
+    short = final(perplexity(tiny, IDS, competing("full"), stretch=25))
+    assert in_common(reading_cells([*short, read[0]]))[0] == 0
+    never = final(perplexity(tiny, IDS, [Contender("lacache", 1)]))
+    assert in_common(reading_cells([*read, *never])) == (1900, [*shares, None])
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
