@@ -48,7 +48,7 @@ def compare(demo: gr.Blocks) -> None:
         "<header class='lx-head'><h1>Compare two caches</h1><p>The same text, read or continued "
         "under <b>two policies</b>, on one clock. See what one still holds and the other has "
         "dropped, and where that costs it. What came out when we measured all policies: "
-        "<a href='evaluate#findings'>what we found</a>.</p></header>"
+        "<a href='evaluate#findings'>our findings</a>.</p></header>"
     )
     with gr.Row(elem_classes="lx-page"):
         with gr.Column(scale=0, min_width=330, elem_classes="lx-controls"):

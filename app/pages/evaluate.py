@@ -60,9 +60,14 @@ _SOURCES = [
     ("My own text", "own"),
     ("A data set of the Hugging Face Hub", "hub"),
 ]
-# Which tab is open stands in the address, so that a reload and a link come back to it.
-_OPENED = "() => history.replaceState(null, '', '#TAB')"
-_TAB = "() => location.hash.slice(1)"
+# Which tab is open stands in the address, so that a reload and a link come back to it. The page has
+# a base, so the path must be named. A tab tells of being chosen when it is made, too: what the
+# address says is looked at first.
+_OPENED = """() => {
+  if (!window.lxTabKnown) return;
+  history.replaceState(null, '', location.pathname + location.search + '#TAB');
+}"""
+_TAB = "() => { window.lxTabKnown = true; return location.hash.slice(1); }"
 _STOP = """() => {
   const root = document.querySelector('#measured-KIND .lc-root');
   if (root && root.__measurement) root.__measurement.stop();
@@ -74,7 +79,7 @@ def evaluate(demo: gr.Blocks) -> None:
     gr.HTML(
         "<header class='lx-head'><h1>Evaluate</h1><p>Measure what a policy costs, on this machine "
         "and this model: the same code and the same stored results as the command line, number for "
-        "number. What we measured ourselves stands under <b>What we found</b>.</p></header>"
+        "number. What came out when we measured all policies: see <b>Findings</b>.</p></header>"
     )
     found = findings()
     names = [*KINDS, *([_FINDINGS] if found else [])]
@@ -84,7 +89,7 @@ def evaluate(demo: gr.Blocks) -> None:
                 _measuring(demo, kind)
             _remember(tab, kind)
         if found:
-            with gr.Tab("What we found", id=_FINDINGS) as tab:
+            with gr.Tab("Findings", id=_FINDINGS) as tab:
                 _findings(found)
             _remember(tab, _FINDINGS)
     _where()

@@ -5,7 +5,8 @@ parser and sets ``run``, a function from the parsed options to the exit status. 
 its module, then name it there. Importing a command must not import torch; running it may.
 
 Exit status: 0 done; 1 a model or text cannot be had or something broke; 2 bad arguments, with one
-line on stderr; 130 interrupted; 141 whoever read the output, such as head, had enough of it.
+line on stderr, or a measurement in which no policy could take part; 130 interrupted; 141 whoever
+read the output, such as head, had enough of it.
 """
 
 from __future__ import annotations

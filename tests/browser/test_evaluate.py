@@ -389,6 +389,7 @@ def test_a_damaged_run_says_so_where_it_was_asked_for(asked):
 
 def test_what_was_found_is_a_tab_that_a_link_leads_to(visiting, address):
     page = visiting(f"{address}/compare", lambda p: p.wait_for_selector(".lx-head a"))()
+    page.wait_for_timeout(3000)  # what Gradio still asks for would be broken off
     page.click(".lx-head a")
     page.wait_for_url("**/evaluate#findings")
     page.wait_for_selector(".lx-finding:visible >> text=If you must pick")
