@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 Cell = dict[str, Any]
+NONE = "–"
 
 
 def table(cells: list[Cell], value: Callable[[Cell], str], best: Callable[[Cell], float]) -> str:
@@ -46,13 +47,23 @@ def needle_tables(cells: list[Cell]) -> str:
         lines.append("|---|" + "--:|" * len(depths))
         for name in dict.fromkeys(name_of(cell) for cell in here):
             at = {cell["depth"]: cell for cell in here if name_of(cell) == name}
-            shown = [
-                f"{c['correct']} of {c['trials']} ({c['needle_layers']:.0%})".replace("%", " %")
-                for c in (at[depth] for depth in depths)
-            ]
+            shown = [_answered(at[depth]) if depth in at else NONE for depth in depths]
             lines.append(f"| {name} | " + " | ".join(shown) + " |")
         found.append("\n".join(lines))
     return "\n\n".join(found)
+
+
+def _answered(cell: Cell) -> str:
+    if not cell["trials"]:
+        return NONE
+    share = f"{cell['needle_layers']:.0%}".replace("%", " %")
+    return f"{cell['correct']} of {cell['trials']} ({share})"
+
+
+def _perplexity(cell: Cell) -> float:
+    """Without one, which a policy that could not take part has, no number is less."""
+    value = cell["perplexity"]
+    return float("inf") if value is None else float(value)
 
 
 def name_of(cell: Cell) -> str:
@@ -68,12 +79,20 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks tables")
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
     for path in parser.parse_args(arguments).files:
-        cells = json.loads(path.read_text())["cells"]
+        try:
+            cells = json.loads(path.read_text())["cells"]
+            readings = "perplexity" in cells[0]
+        except OSError as error:
+            parser.error(f"cannot read {str(path)!r}: {error.strerror}")
+        except (ValueError, LookupError, TypeError):
+            parser.error(f"{str(path)!r} is not what perplexity or needle print with --json")
         print(f"\n{path.stem}\n")
-        if "perplexity" in cells[0]:
-            print(
-                table(cells, lambda c: f"{c['perplexity']:.2f}", lambda c: float(c["perplexity"]))
-            )
+        if readings:
+            print(table(cells, _shown, _perplexity))
         else:
             print(needle_tables(cells))
     return 0
+
+
+def _shown(cell: Cell) -> str:
+    return NONE if cell["perplexity"] is None else f"{cell['perplexity']:.2f}"

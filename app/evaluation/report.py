@@ -62,6 +62,8 @@ def report(kept: Row) -> Message:
         figures = [figure for figure in figures if figure["spec"]["data"]]
         table = _reading_table(cells, over)
         notes += [said for cell in cells if (said := _said(cell, over))]
+        if over and _never_full(cells):
+            notes.append("No budget was ever full: nothing was dropped, so all read alike.")
     about = kept["about"]
     own = over and (kept.get("form") or {}).get("source") == "own"
     again = "The form does not remember it: to measure it again, paste it again." if own else ""
@@ -174,6 +176,12 @@ def _said(cell: Row, over: bool) -> str:
     if over and not cell["complete"] and cell["stretches"]:
         return f"{name_of(cell)}: read {cell['tokens']:,} of {cell['length']:,} tokens."
     return ""
+
+
+def _never_full(cells: Sequence[Row]) -> bool:
+    """Whether every policy with a budget held all that it read."""
+    read = [cell for cell in cells if cell["stretches"] and cell["budget"] is not None]
+    return bool(read) and all(cell["held"] == cell["tokens"] for cell in read)
 
 
 def _machine(about: Row) -> str:

@@ -143,7 +143,8 @@ class Request:
         first = int(self.kind == "perplexity")  # which nothing predicts
         tokens = self.tokens if length is None else min(self.tokens, length - first)
         what = "predicted" if first else "read"
-        return f"{said[:1].upper()}{said[1:]}, {tokens:,} tokens {what}{step}"
+        noun = "token" if tokens == 1 else "tokens"
+        return f"{said[:1].upper()}{said[1:]}, {tokens:,} {noun} {what}{step}"
 
 
 def request_of(kind: Kind, values: Mapping[str, Any]) -> Request:
@@ -174,12 +175,12 @@ def request_of(kind: Kind, values: Mapping[str, Any]) -> Request:
             raise InvalidSettingError(TITLES["lengths"], f"{cells} cells", wanted)
     else:
         least, most = (1, MOST_TOKENS_TO_PREDICT) if kind == "perplexity" else (2, MOST_TOKENS)
-        stretch = values.get("stretch")
+        stretch = _number_or_none(values.get("stretch"))
         request = Request(
             **given,
             text=_text(values),
             tokens=_whole("tokens", values.get("tokens"), least, most),
-            stretch=None if stretch in (None, "", 0) else _whole("stretch", stretch, 1, most),
+            stretch=None if stretch is None else _whole("stretch", stretch, 1, most),
             read_chunk=_setting("read_chunk", values),
         )
     if len(request.competing()) > MOST_CONTENDERS:
@@ -339,6 +340,15 @@ def _list(name: str, given: Any, read: Any, wanted: str) -> list[Any]:
         if value not in found:
             found.append(value)
     return found
+
+
+def _number_or_none(given: Any) -> Any:
+    """What was typed into a field that may be empty, as a number where it is one."""
+    text = str(given or "").strip()  # a 0 is what an empty field was once kept as
+    try:
+        return int(text) if text else None
+    except ValueError:
+        return text
 
 
 def _whole(name: str, given: Any, low: int, high: int) -> int:

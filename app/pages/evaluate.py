@@ -226,8 +226,8 @@ def _text_controls(kind: Kind) -> tuple[dict[str, Any], list[Any]]:
     )
     with gr.Accordion("More settings", open=False):
         inputs["read_chunk"] = control("read_chunk", ident, value=64 if endless else 1)
-        inputs["stretch"] = gr.Number(
-            512 if endless else None,
+        inputs["stretch"] = gr.Textbox(  # an empty field of numbers would show a 0
+            "512" if endless else "",
             label=TITLES["stretch"],
             info="Tokens that one point of the curves stands for."
             + ("" if endless else " Empty: a 32nd of the text."),

@@ -223,7 +223,8 @@ def test_stop_keeps_what_is_finished_and_another_takes_its_place(evaluate):
     choose(page, "endless-budgets", "64")
     more(page, "endless")
     number(page, "endless-read_chunk", 128)
-    number(page, "endless-stretch", 256)
+    page.fill("#endless-stretch textarea, #endless-stretch input", "256")
+    page.press("#endless-stretch textarea, #endless-stretch input", "Tab")
     number(page, "endless-tokens", 200_000)
     page.click("#run-endless")
     page.wait_for_function(

@@ -216,6 +216,14 @@ def test_a_report_of_needles_leads_to_answers():
     assert [row["cells"][3] for row in found["table"]["rows"]] == ["1 of 2", "–"]
 
 
+def test_a_budget_that_was_never_full_is_said():
+    short = {**reading(), "held": 101}
+    said = "No budget was ever full"
+    assert said in report(kept("perplexity", [short]))["notes"][0]
+    assert report(kept("perplexity", [short, reading()]))["notes"] == []
+    assert report(kept("perplexity", [reading(budget=None)]))["notes"] == []
+
+
 def test_a_grid_that_was_stopped_shows_what_is_missing():
     grid = {"lengths": [256, 512], "depths": [0.0, 0.5, 1.0]}
     cells = [cell(256, 0.0, 1)]

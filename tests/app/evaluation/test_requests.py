@@ -56,7 +56,7 @@ def test_controls_become_a_request():
     "kind, values",
     [
         ("perplexity", READ),
-        ("perplexity", {**READ, "stretch": 25, "read_chunk": 16, "num_sink": 8, "fresh": True}),
+        ("perplexity", {**READ, "stretch": " 25 ", "read_chunk": 16, "num_sink": 8, "fresh": True}),
         ("endless", {**READ, "tokens": 20000, "source": "hub", "dataset": "a/b:c:d"}),
         ("needle", ASK),
         ("needle", {**ASK, "policies": ["full"], "budgets": ["16"], "chunk": 128}),
@@ -98,7 +98,8 @@ def test_the_command_asks_for_the_same(kind, values):
         ("perplexity", {"tokens": None}, "Tokens is empty"),
         ("perplexity", {"tokens": True}, "Tokens = True"),
         ("perplexity", {"tokens": 10**9}, "100,000"),
-        ("perplexity", {"stretch": -1}, "Tokens per point = -1"),
+        ("perplexity", {"stretch": "-1"}, "Tokens per point = -1"),
+        ("perplexity", {"stretch": "a few"}, "Tokens per point = 'a few'"),
         ("perplexity", {"read_chunk": 0}, "Reading chunk = 0"),
         ("perplexity", {"num_sink": "x"}, "Sinks = 'x'"),
         ("perplexity", {"source": "own", "own": "  "}, "Your text"),
