@@ -8,9 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lacache_core.cli import measuring
-from lacache_core.cli.options import OF_TEXT, add_settings, command_parser, whole
-from lacache_core.cli.progress import load_shown
-from lacache_core.cli.readings import print_readings, read_and_print
+from lacache_core.cli.options import command_parser
+from lacache_core.cli.readings import add_reading, asked_for, print_readings, read_and_print
 
 if TYPE_CHECKING:
     from lacache_core.evaluation.reading import Reading
@@ -37,39 +36,24 @@ def add_command(commands: Any) -> None:
         "short is continued with Python's manual. Ctrl+C prints what is finished.",
         epilog=_EXAMPLES,
     )
-    measuring.add_text(parser)
-    parser.add_argument(
-        "--tokens",
-        type=whole(2, 1_000_000),
-        default=20_000,
-        metavar="N",
-        help="How many tokens to read; default 20000.",
+    add_reading(
+        parser,
+        _run,
+        tokens=(2, 20_000, "How many tokens to read"),
+        stretch=(512, " 512"),
+        policies=("lacache", "streaming_llm", "full"),
     )
-    parser.add_argument(
-        "--stretch",
-        type=whole(1, 1_000_000),
-        default=512,
-        metavar="N",
-        help="Tokens per measured stretch; default 512.",
-    )
-    measuring.add_contenders(parser, ("lacache", "streaming_llm", "full"), 256)
-    add_settings(parser, ["read_chunk"])
-    measuring.add_common(parser)
-    parser.set_defaults(run=_run, spelled=OF_TEXT)
 
 
 def _run(options: argparse.Namespace) -> int:
-    measuring.check_output(options)
-    grid = measuring.competing(options)
-    given = measuring.text_of(options)
-    loaded = load_shown(options)
+    competing, given, loaded = asked_for(options)
 
     from lacache_core.evaluation.endless import endless, long_text
     from lacache_core.text import encode
 
     ids = None if given is None else encode(loaded.tokenizer, given)
     text = long_text(loaded.tokenizer, ids, options.tokens)
-    read = partial(endless, loaded, text, grid, stretch=options.stretch, chunk=options.read_chunk)
+    read = partial(endless, loaded, text, competing, stretch=options.stretch)
 
     def print_tables(readings: Sequence[Reading]) -> None:
         print(text.made)

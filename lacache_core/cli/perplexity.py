@@ -6,10 +6,8 @@ import argparse
 from functools import partial
 from typing import Any
 
-from lacache_core.cli import measuring
-from lacache_core.cli.options import OF_TEXT, add_settings, command_parser, whole
-from lacache_core.cli.progress import load_shown
-from lacache_core.cli.readings import print_readings, read_and_print
+from lacache_core.cli.options import command_parser
+from lacache_core.cli.readings import add_reading, asked_for, print_readings, read_and_print
 
 _EXAMPLES = """\
 examples:
@@ -33,37 +31,25 @@ def add_command(commands: Any) -> None:
         "measured before is not measured again. Ctrl+C prints what is finished.",
         epilog=_EXAMPLES,
     )
-    measuring.add_text(parser)
-    parser.add_argument(
-        "--tokens",
-        type=whole(1, 1_000_000),
-        default=1024,
-        metavar="N",
-        help="How many tokens to predict at most, after the text's first, which nothing predicts; "
-        "default 1024.",
+    about_tokens = (
+        "How many tokens to predict at most, after the text's first, which nothing predicts"
     )
-    parser.add_argument(
-        "--stretch",
-        type=whole(1, 1_000_000),
-        metavar="N",
-        help="Tokens per measured stretch; default: a 32nd of the text.",
+    add_reading(
+        parser,
+        _run,
+        tokens=(1, 1024, about_tokens),
+        stretch=(None, ": a 32nd of the text"),
+        policies=("full", "streaming_llm", "lacache"),
     )
-    measuring.add_contenders(parser, ("full", "streaming_llm", "lacache"), 256)
-    add_settings(parser, ["read_chunk"])
-    measuring.add_common(parser)
-    parser.set_defaults(run=_run, spelled=OF_TEXT)
 
 
 def _run(options: argparse.Namespace) -> int:
-    measuring.check_output(options)
-    grid = measuring.competing(options)
-    text = measuring.text_of(options)
-    loaded = load_shown(options)
+    competing, text, loaded = asked_for(options)
 
     from lacache_core.evaluation.perplexity import perplexity
     from lacache_core.evaluation.texts import manual
     from lacache_core.text import encode
 
     ids = encode(loaded.tokenizer, manual() if text is None else text)[: options.tokens + 1]
-    read = partial(perplexity, loaded, ids, grid, stretch=options.stretch, chunk=options.read_chunk)
+    read = partial(perplexity, loaded, ids, competing, stretch=options.stretch)
     return read_and_print(options, loaded, read, print_readings)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lacache_core.cli import measuring
+from lacache_core.cli.options import OF_TEXT, add_settings, whole
+from lacache_core.cli.progress import load_shown
+from lacache_core.evaluation.contenders import Contender
 from lacache_core.evaluation.tables import (
     about,
     as_csv,
@@ -21,6 +24,56 @@ if TYPE_CHECKING:
     from lacache_core.models import LoadedModel
 
 
+def add_reading(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    tokens: tuple[int, int, str],
+    stretch: tuple[int | None, str],
+    policies: Sequence[str],
+) -> None:
+    """Which text, how much of it, in what steps, and who competes; ``run`` carries it out.
+
+    Parameters
+    ----------
+    tokens
+        The fewest, the default, and what they are.
+    stretch
+        The default, and how that is told.
+    policies
+        Who competes when nobody says otherwise.
+    """
+    least, usual, about_tokens = tokens
+    usual_stretch, told = stretch
+    measuring.add_text(parser)
+    parser.add_argument(
+        "--tokens",
+        type=whole(least, 1_000_000),
+        default=usual,
+        metavar="N",
+        help=f"{about_tokens}; default {usual}.",
+    )
+    parser.add_argument(
+        "--stretch",
+        type=whole(1, 1_000_000),
+        default=usual_stretch,
+        metavar="N",
+        help=f"Tokens per measured stretch; default{told}.",
+    )
+    measuring.add_contenders(parser, policies, 256)
+    add_settings(parser, ["read_chunk"])
+    measuring.add_common(parser)
+    parser.set_defaults(run=run, spelled=OF_TEXT)
+
+
+def asked_for(options: argparse.Namespace) -> tuple[list[Contender], str | None, LoadedModel]:
+    """Who competes, on which text (None: none was named), with which model; all of it checked."""
+    measuring.check_output(options)
+    competing = measuring.competing(options)
+    text = measuring.text_of(options)
+    return competing, text, load_shown(options)
+
+
 def read_and_print(
     options: argparse.Namespace,
     loaded: LoadedModel,
@@ -33,7 +86,7 @@ def read_and_print(
     Parameters
     ----------
     read
-        Takes ``keeper``, ``progress`` and ``cancel``, as ``perplexity`` and ``endless`` do.
+        Takes ``chunk``, ``keeper``, ``progress`` and ``cancel``, as ``perplexity`` does.
     print_tables
         Prints it for people.
     said
@@ -43,7 +96,12 @@ def read_and_print(
 
     readings: list[Reading] = []
     with measuring.stoppable() as cancel, measuring.bar(options) as progress:
-        coming = read(keeper=measuring.keeper_of(options), progress=progress, cancel=cancel)
+        coming = read(
+            chunk=options.read_chunk,
+            keeper=measuring.keeper_of(options),
+            progress=progress,
+            cancel=cancel,
+        )
         for found in latest(coming):
             readings = found
     cells = reading_cells(readings)
