@@ -7,7 +7,7 @@ from stand_in import stand_in
 
 from app import runner
 from app.pages import compare
-from app.pair import SideError, forget_pair, pair_messages, stop_pair
+from app.pair import SideError, forget_pair, impossible, pair_messages, stop_pair
 from app.recorded import FOLDER, MAX_BYTES, PAIR, recorded_pair
 from app.runner import run_messages
 from app.runs import Runs
@@ -164,3 +164,20 @@ def test_without_the_recordings_the_page_opens_all_the_same(monkeypatch, tmp_pat
         assert compare.recorded_messages() == []
     finally:
         recorded_pair.cache_clear()
+
+
+def test_settings_that_are_about_to_run_nowhere_are_checked_by_side():
+    assert impossible(VALUES) == []
+    wrong = {**VALUES, "a": {**VALUES["a"], "budget": 3}, "b": {**VALUES["b"], "span": 99}}
+    first, second = impossible(wrong)
+    assert first.startswith("A: Budget = 3") and second.startswith("B: Span = 99")
+
+
+def test_a_link_to_what_is_impossible_says_so_at_once():
+    link = {"b_span": "99", "a_policy": "nope", "b_budget": "100"}
+    *updates, _, said, problem = compare._restored({}, link)
+    assert updates == [] and said == "Settings taken from the link."
+    told = problem.replace("&#x27;", "'")
+    assert "policy = 'nope'" in told and "B: Span = 99" in told and "budget" not in told.lower()
+    *_, said, problem = compare._restored({}, {})
+    assert not isinstance(problem, str) and not isinstance(said, str)
