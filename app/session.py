@@ -114,7 +114,11 @@ def understood(
         try:
             read({name: text})
         except InvalidSettingError as error:
-            wrong.append(str(error))
+            wrong.append(
+                error.told(
+                    lambda field, name=name, mine=error.field: name if field == mine else field
+                )
+            )
             del good[name]
     try:
         return read(good), wrong

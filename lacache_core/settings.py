@@ -61,7 +61,8 @@ class RunSettings(BaseModel):
         ge=16,
         le=8192,
         title="Budget",
-        description="How many tokens each layer may hold at once, as keys and values.",
+        description="How many tokens each layer may hold, as keys and values. A ladder with a wide "
+        "group exceeds it by a few between two compactions.",
     )
     span: int = Field(
         15,

@@ -54,7 +54,10 @@ def measurement(
     """
 
     def look(given: Any) -> Any:
-        return answer(lambda: measurements.look(given["id"], given.get("version")))
+        # None is what comes of a server that does not answer, too.
+        return answer(
+            lambda: measurements.look(given["id"], given.get("version")) or {"gone": True}
+        )
 
     def stop(given: Any) -> Any:
         return answer(lambda: measurements.stop(given))

@@ -99,8 +99,11 @@ def _due(one: Contender, length: int, request: Request) -> int:
         return positions  # where it stops
     if planner is not None and planner.capacity is not None:
         return length
-    field = "lengths" if request.kind == "needle" else "tokens"
-    raise InvalidSettingError(field, length, f"at most {positions:,}, the model's positions")
+    why = "the model's positions"
+    if request.kind == "needle":
+        raise InvalidSettingError("lengths", length, f"at most {positions:,}, {why}")
+    most = f"at most {positions - 1:,}, {why} less the first token's"  # which nothing predicts
+    raise InvalidSettingError("tokens", request.tokens, most)
 
 
 def speed_factor(request: Request, policy: str, store: Store | None) -> float:

@@ -16,6 +16,8 @@ Row = Mapping[str, Any]
 Figure = dict[str, Any]
 _STEPS = (1, 1.5, 2, 3, 5, 7)
 _FEWEST_TICKS = 3
+SETTLED = 0.15
+"""Share of a text after which a perplexity over all of it means something."""
 _SERIES = ("full", "streaming_llm", "lacache", "sliding_window", "h2o", "tova", "snapkv", "random")
 """Policies in the order of the style sheet's colours."""
 
@@ -34,7 +36,7 @@ def budget_in_words(size: int | float) -> str:
 
 
 def reading_figures(cells: Sequence[Row]) -> list[Figure]:
-    """Perplexity by position, so far and by stretch; and by budget where there are several."""
+    """Perplexity by position, so far, against the full cache and by stretch; and by budget."""
     found = [
         _lines(
             "so-far",
@@ -44,10 +46,33 @@ def reading_figures(cells: Sequence[Row]) -> list[Figure]:
             y=lambda stretch: stretch["accumulated"],
             axis="perplexity so far",
             log=True,
+            settled=True,
         ),
+        *_against_full(cells),
         _by_stretch(cells, "Position in the text (tokens)"),
     ]
     return [*found, *_by_budget(cells)]
+
+
+def _against_full(cells: Sequence[Row]) -> list[Figure]:
+    """What forgetting costs: perplexity so far as a multiple of the full cache's, which is 1."""
+    full = next((c for c in cells if c["policy"] == "full" and c["stretches"]), None)
+    if full is None or not any(c["stretches"] and c is not full for c in cells):
+        return []
+    of = {stretch["stop"]: stretch["accumulated"] for stretch in full["stretches"]}
+    return [
+        _lines(
+            "against-full",
+            "Against the full cache",
+            "Perplexity so far as a multiple of the full cache\u2019s: what forgetting costs.",
+            cells,
+            y=lambda stretch: (
+                stretch["accumulated"] / of[stretch["stop"]] if of.get(stretch["stop"]) else None
+            ),
+            axis="times the full cache",
+            from_zero=False,
+        )
+    ]
 
 
 def legend(cells: Sequence[Row]) -> list[Figure]:
@@ -161,16 +186,25 @@ def _lines(
     y: Callable[[Row], float | None],
     axis: str,
     log: bool = False,
+    settled: bool = False,
+    from_zero: bool = True,
     x_title: str = "Position in the text (tokens)",
 ) -> Figure:
+    """A line for every cell.
+
+    ``settled``: the axis leaves out the first tokens, which nothing before them helps to predict,
+    where they would press all lines into one.
+    """
     import plotly.graph_objects as go
 
     traces, values = [], []
+    longest = max((cell["length"] for cell in cells), default=1)
     for cell, series, dash in _styled(cells):
         points = [(s["stop"], _number(y(s)), s) for s in cell["stretches"]]
         if not points:
             continue
-        values += [value for _, value, _ in points if value is not None]
+        late = [p for p in points if not settled or p[0] >= SETTLED * longest] or points
+        values += [value for _, value, _ in late if value is not None]
         stopped = bool(cell["ended"])
         traces.append(
             go.Scatter(
@@ -189,12 +223,14 @@ def _lines(
             )
         )
     figure = go.Figure(traces)
-    longest = max((cell["length"] for cell in cells), default=1)
     figure.update_xaxes(title_text=x_title, range=[0, longest * 1.02], tickformat=",")
-    figure.update_yaxes(title_text=axis, rangemode="normal" if log else "tozero")
+    figure.update_yaxes(title_text=axis, rangemode="tozero" if from_zero and not log else "normal")
     if log and values:
         ticks = log_ticks(min(values), max(values))
         figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks])
+        if settled and min(values) > 0:
+            ends = [math.log10(min(values) * 0.96), math.log10(max(values) * 1.04)]
+            figure.update_yaxes(range=ends)
     return {"id": ident, "title": title, "note": note, "spec": _spec(figure)}
 
 

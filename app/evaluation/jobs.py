@@ -36,6 +36,12 @@ REMEMBERED = 16
 MOST_EARLIER = 20
 UNWATCHED_SECONDS = 240.0
 """On a public Space a measurement that nobody has looked at for so long is stopped."""
+KEEP_SECONDS = 5.0
+"""How often what is not finished is kept, so that little is lost with the process."""
+DISTURBED = (
+    "A run went on beside it, on another page or in another tab: its times say little. Where they "
+    "matter, measure again."
+)
 DEADLINE_SECONDS = 900.0
 """How long one may take there."""
 
@@ -150,8 +156,10 @@ class Measurements:
                 records = self.store.list(STORED)
         except StoreUnavailableError as error:
             return {"found": [], "notes": [str(error)]}
-        going = [] if public() else [m for m in self._by_id.values() if not m.over]
+        with self._lock:
+            going = [] if public() else [m for m in self._by_id.values() if not m.over]
         kept = {m.id: m.kept() for m in reversed(going)}  # of some nothing is stored yet
+        alive = set(kept)
         for record in records:
             kept.setdefault(record.key["id"], record.result)
         told = [
@@ -160,7 +168,7 @@ class Measurements:
                 "title": one["title"],
                 "who": contenders_in_words(one["cells"], one["budgets"]),
                 "created": one["created"],
-                "state": one["state"] if name in {m.id for m in going} else _ended(one["state"]),
+                "state": one["state"] if name in alive else _ended(one["state"]),
             }
             for name, one in kept.items()
             if one.get("kind") == kind
@@ -297,8 +305,10 @@ class Measurements:
         items: Any = measure(
             found.request, model, self._folder, cancel=found.cancel, progress=progress
         )
-        done = 0
+        done, kept = 0, float("-inf")
         for item in items:
+            if self._runs.active and DISTURBED not in found.notes:
+                found.notes.append(DISTURBED)
             if isinstance(item, str):
                 found.notes.append(item)
             elif isinstance(item, dict):
@@ -307,8 +317,8 @@ class Measurements:
                 found.cells = item
                 found.version += 1
                 finished = sum(_finished(cell) for cell in item)
-                if finished > done:
-                    done = finished
+                if finished > done or time.monotonic() - kept > KEEP_SECONDS:
+                    done, kept = finished, time.monotonic()
                     self._keep(found)
             self._check(found, time.monotonic() - started)
             if found.cancel.is_set() and BORROWS_GPU:

@@ -276,6 +276,7 @@ class Comparison {
     const { pair, stores, parted } = this;
     const writes = pair.matched && pair.setup.mode === "generate";
     const at = writes ? parting(stores.a, stores.b) : -1;
+    pair.parted = at < 0 ? Infinity : at;
     for (const map of this.maps) map.parted = at;
     parted.hidden = !writes;
     const wrote = (name, store) => {
@@ -317,7 +318,8 @@ class Comparison {
     const { ended } = pair;
     const over = ended && pair.seen(clock) > stores[ended].length
       ? `${ended.toUpperCase()} ended after ${counted(stores[ended].length, "token")}${ofItself(stores[ended])}; there the two are compared. ` : "";
-    const after = `${over}After ${length}, ${held}.`;
+    const shared = seen > pair.parted ? `, of the ${counted(pair.parted, "token")} that both texts share` : "";
+    const after = `${over}After ${length}${shared}, ${held}.`;
     if (Math.min(seen, losses.length) < 2) return after;
     const [x, y] = SIDES.map((side, k) => perplexity(stores[side], steps[k]));
     const better = Math.abs(x - y) < ALIKE * Math.min(x, y) ? `about the same (within ${100 * ALIKE} %)` : x > y ? "lower with B" : "lower with A";

@@ -34,8 +34,8 @@ export class Difference {
         out[c] = out[c - 1];
         continue;
       }
-      const end = Math.min(to[c], this.seen);
-      if (end <= from[c]) break; // a run has not come that far
+      const end = Math.min(to[c], this.shared);
+      if (end <= from[c]) break; // not in both texts, or a run has not come that far
       counts.fill(0);
       for (let head = 0; head < heads; head++) {
         const a = rowsA[Math.min(head, rowsA.length - 1)], b = rowsB[Math.min(head, rowsB.length - 1)];
@@ -83,7 +83,7 @@ export function aheadAxis(g, { palette, plot }) {
   g.fillText("who holds a token in more layers", plot.x, 10);
 }
 
-const LEGEND = [["both", "both hold it"], ["a", "only A"], ["b", "only B"], ["dropped", "neither"], ["unseen", "not seen by both"]];
+const LEGEND = [["both", "both hold it"], ["a", "only A"], ["b", "only B"], ["dropped", "neither"], ["unseen", "not in both yet, or never"]];
 
 export function differenceLegend() {
   return LEGEND.map(([name, text]) => el("span", {}, el("i", { className: `lc-swatch lc-swatch-${name}` }), text));
@@ -91,7 +91,7 @@ export function differenceLegend() {
 
 /** A cell of the difference, in words. */
 export function inWords(found) {
-  if (!found) return "not seen by both";
+  if (!found) return "not in both texts";
   const { both, a, b, neither, of } = found;
   const names = { both: "both hold it", a: "only A holds it", b: "only B holds it", neither: "neither holds it" };
   const [only] = Object.entries({ both, a, b, neither }).filter(([, heads]) => heads === of);

@@ -16,6 +16,7 @@ const CHIPS = { waiting: "Waiting", loading: "Starting", running: "Measuring", d
 const OVER = ["done", "stopped", "failed"];
 const POLL_MS = 600;
 const PATIENCE_MS = 3000; // between questions when the server does not answer
+const NO_ANSWER = "The server does not answer; asking again. What was finished is kept.";
 const REPLACED = "The measurement that was going on was stopped. What it had finished is kept: see Earlier.";
 
 export function mount(element, options) {
@@ -122,17 +123,14 @@ class MeasurementView {
     this.id = this.earlier.shown = id;
     let version = -1;
     while (turn === this.turn && this.element.isConnected) {
-      let found;
-      try {
-        found = await this.options.look({ id, version });
-      } catch {
-        if (turn !== this.turn) return;
-        this.message.textContent = "The server does not answer; asking again.";
+      const found = await this.options.look({ id, version }).catch(() => null);
+      if (turn !== this.turn) return;
+      if (!found || "problem" in found) {
+        this.message.textContent = found?.problem || NO_ANSWER;
         await pause(PATIENCE_MS);
         continue;
       }
-      if (turn !== this.turn) return;
-      if (!found) {
+      if (found.gone) {
         if (quietly) {
           this.earlier.forget(id);
           this.#show(null);

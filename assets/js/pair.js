@@ -10,6 +10,7 @@ export const SIDES = ["a", "b"];
 export class Pair {
   constructor(a, b) {
     Object.assign(this, { a, b, matched: false, heads: 1 });
+    this.parted = Infinity; // the token at which two texts part: from there each has its own
     this.moment = { holders: (at) => this.#ahead(at) };
     this.refresh();
   }
@@ -106,18 +107,22 @@ export class Pair {
     return this[side].running ? null : side;
   }
 
-  /** Both as they are compared, at a moment: {seen, steps}. Where one text is over, there it stays. */
+  /**
+   * Both as they are compared, at a moment: {seen, steps, shared}. Where one text is over, there it
+   * stays. Tokens before `shared` are the same in both: what each holds of them can be compared.
+   */
   compared(at) {
     const { ended } = this;
     const tokens = Math.min(this.seen(at), ended ? this[ended].length : Infinity);
     const steps = SIDES.map((side) => last(this[side].seenAt, this[side].steps, tokens));
-    return { steps, seen: Math.min(...SIDES.map((side, k) => this[side].seen(steps[k]))) };
+    const seen = Math.min(...SIDES.map((side, k) => this[side].seen(steps[k])));
+    return { steps, seen, shared: Math.min(seen, this.parted) };
   }
 
-  /** How many heads of a layer hold the token: {both, a, b, neither, of}; null where a run has not seen it. */
+  /** How many heads of a layer hold the token: {both, a, b, neither, of}; null where they do not share it. */
   cell(layer, token, at) {
-    const { steps, seen } = this.compared(at);
-    if (!this.layers || token >= seen) return null;
+    const { steps, shared } = this.compared(at);
+    if (!this.layers || token >= shared) return null;
     const rows = this.#goneIn(layer);
     const of = Math.max(rows[0].length, rows[1].length);
     const found = { both: 0, a: 0, b: 0, neither: 0, of };
@@ -128,10 +133,10 @@ export class Pair {
     return found;
   }
 
-  /** Whether any layer holds the token: "both", "a", "b", "neither", or "later" where one has not seen it. */
+  /** Whether any layer holds the token: "both", "a", "b", "neither", or "later" where they do not share it. */
   kept(token, at) {
-    const { steps, seen } = this.compared(at);
-    if (token >= seen) return "later";
+    const { steps, shared } = this.compared(at);
+    if (token >= shared) return "later";
     const [a, b] = SIDES.map((side, k) => this[side].holders(token, steps[k]) > 0);
     return a ? (b ? "both" : "a") : b ? "b" : "neither";
   }
@@ -139,9 +144,9 @@ export class Pair {
   /** How many tokens either run alone still holds, and both: {both, a, b, neither}. */
   totals(at) {
     const found = { both: 0, a: 0, b: 0, neither: 0 };
-    const { steps, seen } = this.compared(at);
+    const { steps, shared } = this.compared(at);
     const holders = SIDES.map((side, k) => this[side].moment.holders(steps[k]));
-    for (let t = 0; t < seen; t++) {
+    for (let t = 0; t < shared; t++) {
       const a = holders[0][t] > 0, b = holders[1][t] > 0;
       found[a ? (b ? "both" : "a") : b ? "b" : "neither"]++;
     }
@@ -151,7 +156,7 @@ export class Pair {
   /** How many cells, each a token in a layer, either run alone holds, and both; heads count by their share. */
   cells(at) {
     const found = { both: 0, a: 0, b: 0, neither: 0 };
-    const { steps, seen } = this.compared(at);
+    const { steps, shared } = this.compared(at);
     const layersOf = new Map(); // layers that look alike are counted once
     for (const row of this.rowOfLayer) layersOf.set(row, (layersOf.get(row) || 0) + 1);
     for (const [row, layers] of layersOf) {
@@ -159,7 +164,7 @@ export class Pair {
       const heads = Math.max(rowsA.length, rowsB.length);
       for (let head = 0; head < heads; head++) {
         const x = rowsA[Math.min(head, rowsA.length - 1)], y = rowsB[Math.min(head, rowsB.length - 1)];
-        for (let t = 0; t < seen; t++) {
+        for (let t = 0; t < shared; t++) {
           const a = holds(x[t], steps[0]), b = holds(y[t], steps[1]);
           found[a ? (b ? "both" : "a") : b ? "b" : "neither"] += layers / heads;
         }
@@ -176,10 +181,10 @@ export class Pair {
 
   /** By how many layers A holds each token more than B; less where it is below 0. */
   #ahead(at) {
-    const { steps, seen } = this.compared(at);
+    const { steps, shared } = this.compared(at);
     const [a, b] = SIDES.map((side, k) => this[side].moment.holders(steps[k]));
     const ahead = new Int16Array(this.seen(at));
-    for (let t = 0; t < seen; t++) ahead[t] = a[t] - b[t];
+    for (let t = 0; t < shared; t++) ahead[t] = a[t] - b[t];
     return ahead;
   }
 }

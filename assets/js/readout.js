@@ -45,6 +45,7 @@ export class Readout {
     if (!cell) {
       if (this.context.textContent !== HINT) this.context.textContent = HINT;
       this.context.className = "lc-hint";
+      if (this.spoken.textContent) this.spoken.textContent = ""; // of another run, perhaps
       this.#example();
       return;
     }

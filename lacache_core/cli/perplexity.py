@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from typing import Any
 
+from lacache_core.cli.measuring import tell
 from lacache_core.cli.options import command_parser
 from lacache_core.cli.readings import add_reading, asked_for, print_readings, read_and_print
 
@@ -51,5 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     from lacache_core.text import encode
 
     ids = encode(loaded.tokenizer, manual() if text is None else text)[: options.tokens + 1]
+    if len(ids) <= options.tokens:
+        tell(f"The text has {len(ids):,} tokens: fewer than asked for.")
     read = partial(perplexity, loaded, ids, competing, stretch=options.stretch)
     return read_and_print(options, loaded, read, print_readings)

@@ -42,7 +42,7 @@ def test_what_is_wrong_is_said_with_the_name_of_the_control():
     said, command = _checked("perplexity", {**READ, "policies": ["lacache:span=40"]})
     assert "Span = 40" in said and "1 to 29" in said and "span=40" in command
     said, _ = _checked("perplexity", {**READ, "tokens": 9000})
-    assert "Full cache is left out" in said and "8,192" in said and "lx-bad" not in said
+    assert "Full cache is left out" in said and "8,191" in said and "lx-bad" not in said
 
 
 def test_there_is_no_command_for_what_is_impossible():

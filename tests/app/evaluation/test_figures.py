@@ -103,11 +103,12 @@ def test_budgets_of_a_policy_share_its_colour_and_make_a_curve():
     styles = legend(cells)
     assert [s["series"] for s in styles] == [0, 2, 2]
     assert styles[1]["dash"] != styles[2]["dash"]
-    by_budget = reading_figures(cells)[2]
+    by_budget = reading_figures(cells)[-1]
+    assert by_budget["id"] == "by-budget"
     curve, full = by_budget["spec"]["data"]
     assert (curve["x"], curve["y"]) == ([128, 256], [12.0, 11.0])
     assert full["x"] == [128, 256] and full["y"] == [12.0, 12.0]
-    assert len(reading_figures(cells[:2])) == 2  # one budget is no curve
+    assert reading_figures(cells[:2])[-1]["id"] == "by-stretch"  # one budget is no curve
 
 
 def test_a_policy_has_its_colour_in_every_measurement_and_variants_have_others():
@@ -214,6 +215,30 @@ def test_a_report_of_needles_leads_to_answers():
     }
     assert found["notes"] == ["LaCache, 256 tokens: No room."]
     assert [row["cells"][3] for row in found["table"]["rows"]] == ["1 of 2", "–"]
+
+
+def test_what_forgetting_costs_is_shown_against_the_full_cache():
+    full = reading("Full cache", budget=None, policy="full", perplexity=10.0)
+    window = reading("StreamingLLM", policy="streaming_llm", perplexity=12.0)
+    figures = {figure["id"]: figure for figure in reading_figures([full, window])}
+    assert list(figures) == ["so-far", "against-full", "by-stretch"]
+    one, other = figures["against-full"]["spec"]["data"]
+    assert list(one["y"]) == [1, 1] and list(other["y"]) == [16 / 14, 13 / 11]
+    assert "against-full" not in {f["id"] for f in reading_figures([window])}
+    assert "against-full" not in {f["id"] for f in reading_figures([full])}
+    # Stretches of which the full cache has none, since it is still being read, have no point.
+    short = {**full, "stretches": full["stretches"][:1]}
+    _, other = reading_figures([short, window])[1]["spec"]["data"]
+    assert list(other["y"]) == [16 / 14, None]
+
+
+def test_the_axis_begins_where_a_perplexity_means_something():
+    first = stretch(1, 5, 5000.0)
+    rest = [stretch(5, 51, 20.0), stretch(51, 101, 10.0)]
+    spec = reading_figures([reading(stretches=[first, *rest])])[0]["spec"]
+    low, high = (10**end for end in spec["layout"]["yaxis"]["range"])
+    assert low < 11 and 21 < high < 30  # so far: 11 and 21
+    assert list(spec["data"][0]["y"]) == [5001, 21, 11]  # nothing is left out of the line
 
 
 def test_a_budget_that_was_never_full_is_said():

@@ -132,6 +132,30 @@ def test_what_a_process_did_not_end_is_said(measurements, finish, folder):
     assert kept["state"]["name"] == "stopped" and "cut off" in kept["state"]["message"]
 
 
+def test_what_is_not_finished_survives_its_process(measurements, finish, folder, monkeypatch):
+    monkeypatch.setattr(jobs, "KEEP_SECONDS", 0.0)
+    started = measurements.start(LONG)
+    until = time.monotonic() + 60
+    while (
+        not started.cells or len(started.cells[0]["stretches"]) < 3
+    ) and time.monotonic() < until:
+        time.sleep(0.02)
+    later = Measurements(folder, Runs([]))  # of another process
+    kept = later.look(started.id)
+    assert kept["state"]["name"] == "stopped" and "cut off" in kept["state"]["message"]
+    assert kept["table"]["rows"][0]["cells"][2].endswith(" of 400,000")
+    assert [one["state"] for one in later.earlier("endless", [])["found"]] == ["stopped"]
+    measurements.stop(started.id)
+    finish(started)
+
+
+def test_runs_beside_a_measurement_are_said(measurements, finish, monkeypatch):
+    assert jobs.DISTURBED not in finish(measurements.start(READ))["notes"]
+    run = measurements._runs.start("somebody")
+    assert jobs.DISTURBED in finish(measurements.start(ASK))["notes"]
+    run.active = False
+
+
 def test_one_measures_at_a_time_and_too_many_are_refused(measurements, finish, monkeypatch):
     monkeypatch.setattr(jobs, "MOST_UNFINISHED", 2)
     first, second = measurements.start(LONG), measurements.start(READ)
