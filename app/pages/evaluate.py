@@ -199,7 +199,7 @@ def _text_controls(kind: Kind) -> tuple[dict[str, Any], list[Any]]:
         inputs["dataset"] = gr.Textbox(
             "Salesforce/wikitext:wikitext-2-raw-v1",
             label=TITLES["dataset"],
-            info="owner/name, or owner/name:configuration:split. Needs the library datasets.",
+            info="owner/name, or owner/name:configuration:split.",
             elem_id=ident + "dataset",
         )
     inputs["source"].change(

@@ -83,8 +83,8 @@ def add_text(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--dataset",
         metavar="NAME",
-        help="A data set of the Hub instead (needs the library datasets): OWNER/NAME, or "
-        "OWNER/NAME:CONFIGURATION:SPLIT where there are several.",
+        help="A data set of the Hub instead: OWNER/NAME, or OWNER/NAME:CONFIGURATION:SPLIT where "
+        "there are several; a folder of text files works too.",
     )
 
 

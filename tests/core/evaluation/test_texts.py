@@ -35,6 +35,14 @@ def test_without_the_library_a_sentence_says_how_to_get_it(monkeypatch):
         hub_text("owner/name")
 
 
+def test_the_library_itself_reads_a_folder(tmp_path):
+    (tmp_path / "test.txt").write_text("The ladder keeps tokens.\nDifferent ones by layer.\n")
+    text = "The ladder keeps tokens.\nDifferent ones by layer."
+    assert hub_text(str(tmp_path)) == hub_text(f"{tmp_path}::test") == text
+    with pytest.raises(TextUnavailableError, match="cannot be read"):
+        hub_text(f"{tmp_path}::train")
+
+
 def test_rows_are_joined_and_the_library_is_asked_for_what_was_named(tmp_path, library):
     asked = []
 
