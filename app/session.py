@@ -114,16 +114,17 @@ def understood(
         try:
             read({name: text})
         except InvalidSettingError as error:
-            wrong.append(
-                error.told(
-                    lambda field, name=name, mine=error.field: name if field == mine else field
-                )
-            )
+            wrong.append(_told_of(name, error))
             del good[name]
     try:
         return read(good), wrong
     except InvalidSettingError as error:  # values that do not go together
         return read({}), [*wrong, str(error)]
+
+
+def _told_of(name: str, error: InvalidSettingError) -> str:
+    """An error, naming what the link calls the setting."""
+    return error.told(lambda field: name if field == error.field else field)
 
 
 def _differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
