@@ -29,8 +29,9 @@ from lacache_core.settings import RunSettings
 from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
 
-__all__ = ["Message", "RunFeed", "RunInfo", "as_text", "mass_bytes", "notice"]
+__all__ = ["Message", "RunFeed", "RunInfo", "as_text", "goes_on", "mass_bytes", "notice"]
 
+_GOING = ("loading", "running")
 MAX_FRAME_BYTES = 8_000_000  # of attention that is kept of a run
 
 
@@ -205,7 +206,7 @@ class RunFeed:
 
     def _told_figures(self) -> Message:
         """The figures; once the run is over, also where its time went."""
-        if self._state["name"] in ("running", "loading"):
+        if self._state["name"] in _GOING:
             return self._figures.values()
         return {**self._figures.values(), "parts": parts_told(self._seconds_by_part())}
 
@@ -291,3 +292,8 @@ class _Figures:
 def notice(name: str, text: str) -> Message:
     """A message about the state alone, before there is a run."""
     return {"kind": "notice", "state": {"name": name, "message": text}}
+
+
+def goes_on(message: Message) -> bool:
+    """Whether there is more to come of a run after this message."""
+    return message["state"]["name"] in _GOING

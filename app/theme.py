@@ -52,6 +52,11 @@ def head() -> str:
     return f"<style>{style}</style><script type='module'>{script}</script>"
 
 
+def early_script() -> str:
+    """What every page does before anything else: see ``app.early``."""
+    return (ASSETS / "js" / "early.js").read_text(encoding="utf-8")
+
+
 def css_paths() -> list[Path]:
     """The style sheets of page and live map."""
     return sorted(path for path in (ASSETS / "css").glob("*.css") if path.name != _FRAME)

@@ -167,9 +167,10 @@ def following(browser: Any, address: str) -> list[Row]:
     from app.pages import explore
     from app.samples import samples
     from lacache_core.engine import Engine
-    from lacache_core.models import load
+    from lacache_core.models import load, load_in_background
     from lacache_core.policies import make_policy
 
+    load_in_background().join()  # a thread that computes here would slow down the engines' own
     loaded = load()
     prompt, new = samples()[2].text[:6500], 400
     sent: dict[tuple[str, int], float] = {}

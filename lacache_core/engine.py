@@ -32,6 +32,7 @@ from lacache_core.stopwatch import stopwatch, timed
 from lacache_core.text import TextStream, token_strings
 from lacache_core.trace import StepEvent, Trace
 from lacache_core.trace_builder import TraceBuilder
+from lacache_core.turns import in_turn
 
 UNKNOWN = float("nan")
 
@@ -39,7 +40,8 @@ UNKNOWN = float("nan")
 class Engine:
     """Runs texts through a model under a policy, one text at a time.
 
-    Engines share nothing but the model, so several may run on one model at once.
+    Engines share nothing but the model, so several may run on one model at once; where a process
+    runs them on several threads, ``lacache_core.turns.take_turns`` keeps them from slowing down.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ class Engine:
         self.model, self.tokenizer = model, tokenizer
         self.observe_every, self.chunk = observe_every, chunk
         self.max_positions: int = model.config.get_text_config().max_position_embeddings
-        self.cache = LadderCache(model, policy, positions="index")
+        self.cache = in_turn(LadderCache, model, policy, positions="index")
         self.planner = self.cache.planner
         check_positions(self.cache, self.chunk, self.max_positions)
         self._text_number = 0
@@ -254,7 +256,6 @@ class Engine:
             return True
         return False
 
-    @torch.inference_mode()
     def _step(
         self,
         ids: IntArray,
@@ -265,6 +266,17 @@ class Engine:
         stream: TextStream | None = None,
     ) -> tuple[StepEvent, torch.Tensor]:
         """What became of the tokens, timed; and the last logits."""
+        return in_turn(self._timed_step, ids, before, phase, choose, stream)
+
+    @torch.inference_mode()
+    def _timed_step(
+        self,
+        ids: IntArray,
+        before: torch.Tensor | None,
+        phase: str,
+        choose: Chooser | None,
+        stream: TextStream | None,
+    ) -> tuple[StepEvent, torch.Tensor]:
         started = time.perf_counter()
         with stopwatch() as watch, timed("sampling"):
             event, last = self._forward(ids, before, phase, choose, stream)

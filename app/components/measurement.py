@@ -80,7 +80,7 @@ def measurement(
       beside: {json.dumps(beside)},
       stopButton: {json.dumps(stop_button)},
       empty: {json.dumps(empty)},
-      plotly: base.replace(/[/]$/, '') + '/gradio_api/file={served}',
+      plotly: base + '/gradio_api/file={served}',
       look: (given) => server.look(given),
       stop: (given) => server.stop(given),
       earlier: (given) => server.earlier(given),

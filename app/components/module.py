@@ -1,10 +1,11 @@
 """A JavaScript module of ours as a Gradio component: an element that is never replaced.
 
 The module exports ``mount(element, options)`` and gives an object with ``receive(message)``; every
-value of the component is one message as JSON *text*. Gradio sends what a generator yields as edits
-of what it yielded before, and its edits of nested lists that get shorter are wrong (6.31: the outer
-list shifts the inner one's deletions once more), so a list would arrive with other numbers in it.
-One text after another is replaced whole.
+value of the component is one message as JSON *text*. While a generator yields them, a text may name
+a line (``app/wire.py``): what follows then comes by that. Gradio sends what a generator yields as
+edits of what it yielded before, and its edits of nested lists that get shorter are wrong (6.31: the
+outer list shifts the inner one's deletions once more), so a list would arrive with other numbers in
+it. One text after another is replaced whole.
 
 The app must have named ``ASSETS`` as a static path (``gr.set_static_paths``).
 """
@@ -18,6 +19,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from app.theme import ASSETS
+from app.wire import PATH
 
 # The template never changes, so Gradio leaves the element alone; ``js_on_load`` fills it once.
 _TEMPLATE = '<div class="lc-root"></div>'
@@ -27,15 +29,25 @@ _ON_LOAD = """
 const root = element.querySelector('.lc-root');
 const early = [];
 let mounted = null;
+const base = ((window.gradio_config && window.gradio_config.root) || '').replace(/[/]$/, '');
+let line = null;
+const listen = (key) => {
+  if (line) line.close();
+  line = new EventSource(base + 'LINES/' + key);
+  line.key = key;
+  line.onmessage = (event) => take(event.data);
+  line.onerror = () => line.close(); // over or broken: what is still to come, Gradio brings
+};
 const take = (text) => {
   if (!text) return;
-  if (mounted) mounted.receive(JSON.parse(text));
-  else early.push(text);
+  if (!mounted) return early.push(text);
+  const message = JSON.parse(text);
+  if (message.line && message.line !== (line && line.key)) listen(message.line);
+  mounted.receive(message);
 };
 watch('value', () => take(props.value));
 take(props.value);
-const base = (window.gradio_config && window.gradio_config.root) || '';
-import(base.replace(/[/]$/, '') + '/gradio_api/file=ENTRY').then((module) => {
+import(base + '/gradio_api/file=ENTRY').then((module) => {
   mounted = module.mount(root, OPTIONS);
   early.splice(0).forEach(take);
 }).catch((error) => {
@@ -68,11 +80,11 @@ def module_html(
     more
         Anything else that ``gr.HTML`` takes, such as ``elem_id``.
     """
-    entry = quote((ASSETS / "js" / module).as_posix())
+    script = _ON_LOAD.replace("ENTRY", quote((ASSETS / "js" / module).as_posix()))
     return gr.HTML(
         value=value,
         html_template=_TEMPLATE,
-        js_on_load=_ON_LOAD.replace("ENTRY", entry).replace("OPTIONS", options),
+        js_on_load=script.replace("LINES", PATH).replace("OPTIONS", options),
         server_functions=functions or None,
         apply_default_css=False,
         **more,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.components.live_map import asking, named
 from app.components.module import module_html
 from app.components.share import NOTHING, share
 from app.components.text import TextControls, with_kept
-from app.feed import Message, as_text
+from app.feed import Message, as_text, goes_on
 from app.pair import forget_pair, impossible, pair_messages, stop_pair
 from app.preview import in_page_words
 from app.recorded import recorded_pair
@@ -31,11 +32,14 @@ from app.session import (
     understood,
 )
 from app.snapshot import kept_snapshot
+from app.wire import WIRE
 from lacache_core.errors import LaCacheError
 from lacache_core.policies import SETTINGS
 
 LOG = logging.getLogger(__name__)
 _UNCHECKED = False  # the schema checks, in words: see the Explore page
+_SAYS_EVERY = 0.5
+"""Seconds between two sentences on how far the runs are, while the maps show it anyway."""
 _SHARED_MORE = ("temperature", "top_p", "seed", "chunk", "read_chunk", "chat", "observe")
 _SIDE_MORE = tuple(name for name in SETTINGS if name not in MAIN)
 _Inputs = dict[tuple[str, str], Any]
@@ -81,8 +85,19 @@ def compare(demo: gr.Blocks) -> None:
 
     keys, components = list(inputs), list(inputs.values())
 
-    def start(request: gr.Request, *given: Any) -> Iterator[tuple[Any, str, str]]:
-        yield from _run_for_page(_values(keys, given), request.session_hash)
+    def start(request: gr.Request, *given: Any) -> Iterator[tuple[Any, Any, str]]:
+        said_at = 0.0
+        with WIRE.line() as line:
+            for item, said, wrong in _run_for_page(_values(keys, given), request.session_hash):
+                if item is None:
+                    yield gr.skip(), said, wrong
+                elif line.carries(as_pair([item])) and goes_on(item["message"]):
+                    if (now := time.monotonic()) < said_at + _SAYS_EVERY:
+                        continue
+                    said_at = now
+                    yield gr.skip(), said, wrong
+                else:
+                    yield as_pair([item], line.key), said, wrong
 
     run.click(
         start,
@@ -120,9 +135,9 @@ def recorded_messages() -> list[Message]:
     ]
 
 
-def as_pair(messages: list[Message]) -> str:
-    """Messages as one value of the component."""
-    return as_text({"messages": messages})
+def as_pair(messages: list[Message], line: str | None = None) -> str:
+    """Messages as one value of the component, which may name the line of what follows."""
+    return as_text({"messages": messages, **({} if line is None else {"line": line})})
 
 
 def _side_controls(side: str) -> _Inputs:
@@ -201,17 +216,17 @@ def _restored(inputs: _Inputs, query: dict[str, str], kept: str = "") -> list[An
 
 def _run_for_page(
     values: dict[str, dict[str, Any]], session: str | None
-) -> Iterator[tuple[Any, str, str]]:
+) -> Iterator[tuple[Message | None, str, str]]:
     """Messages of both runs, how they go in words, and what went wrong; nothing of it is lost."""
     progress = _Progress()
     try:
         for message in pair_messages(values, session):
-            yield as_pair([message]), progress.told(message), ""
+            yield message, progress.told(message), ""
     except LaCacheError as error:
-        yield gr.skip(), "", problem_text(in_page_words(error))
+        yield None, "", problem_text(in_page_words(error))
     except Exception as error:  # the user gets one sentence, the log the rest
         LOG.exception("a pair failed")
-        yield gr.skip(), "", problem_text(describe_problem(error))
+        yield None, "", problem_text(describe_problem(error))
 
 
 class _Progress:

@@ -14,11 +14,12 @@ from app.components.live_map import live_map_of
 from app.components.module import module_html
 from app.components.share import NOTHING, share
 from app.components.text import TextControls, with_kept
-from app.feed import Message, as_text, notice
+from app.feed import Message, as_text, goes_on, notice
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
 from app.runs import RUNS
 from app.session import LINK_PROBLEM, from_query, to_query, understood
+from app.wire import WIRE
 from lacache_core.errors import LaCacheError
 from lacache_core.policies import SETTINGS
 
@@ -76,8 +77,11 @@ def explore(demo: gr.Blocks) -> None:
 
     def start(request: gr.Request, *given: Any) -> Iterator[tuple[str, str]]:
         values = dict(zip(names, given, strict=True))
-        for message in _run_for_page(values, request.session_hash):
-            yield as_text(message), _problem_of(message)
+        with WIRE.line() as line:
+            for message in _run_for_page(values, request.session_hash):
+                # What ends a run is said both ways: it also says what stands beside Run.
+                if not line.carries(as_text(message)) or not goes_on(message):
+                    yield as_text({**message, "line": line.key}), _problem_of(message)
 
     run.click(
         start,

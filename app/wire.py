@@ -1,0 +1,136 @@
+"""A line beside Gradio's by which the messages of a run reach the page while it goes on.
+
+What Gradio is given by a generator passes through its queue, its differences and the reactive tree
+of all components, on the server and in the browser; for a message a step that costs more than
+drawing it. So the first messages of a run, which go through Gradio, name a line; the page opens it
+as a stream of server-sent events; and from then on messages go there as they stand. Where the line
+does not come about, or breaks, they go on through Gradio, and a message that was lost on the way
+is found missing by its number (docs/live-map.md). Knows nothing of runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+PATH = "/live"
+MOST_WAITING = 256
+"""Messages that wait for a slow connection before it is given up."""
+_ENDS = None
+
+
+class _Listener:
+    """One connection: what is said reaches it from any thread, in order."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def say(self, text: str | None) -> bool:
+        """Whether the connection keeps up."""
+        if self._waiting.qsize() >= MOST_WAITING:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(self._waiting.put_nowait, text)
+        except RuntimeError:  # the server has gone
+            return False
+        return True
+
+    async def hear(self) -> AsyncIterator[str]:
+        while (text := await self._waiting.get()) is not _ENDS:
+            yield text
+
+
+class Line:
+    """One run's line, open as long as its ``with`` block lasts."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.key = uuid.uuid4().hex  # unguessable: whoever knows it can listen
+
+    def __enter__(self) -> Line:
+        self._wire.open(self.key)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._wire.close(self.key)
+
+    def carries(self, text: str) -> bool:
+        """Send a message to whoever listens; False when nobody does, and it must go elsewhere."""
+        return self._wire.send(self.key, text)
+
+
+class Wire:
+    """The lines of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[str, list[_Listener]] = {}
+
+    def line(self) -> Line:
+        """A new line."""
+        return Line(self)
+
+    def open(self, key: str) -> None:
+        """From now on somebody may listen to this line."""
+        with self._lock:
+            self._lines[key] = []
+
+    def send(self, key: str, text: str) -> bool:
+        """Send a text to all listeners of a line; whether there is one that hears it."""
+        with self._lock:
+            listeners = self._lines.get(key, [])
+            for slow in [one for one in listeners if not one.say(text)]:
+                listeners.remove(slow)
+            return bool(listeners)
+
+    def close(self, key: str) -> None:
+        """All is said."""
+        with self._lock:
+            for listener in self._lines.pop(key, []):
+                listener.say(_ENDS)
+
+    async def answer(self, request: Request) -> Response:
+        """A stream of what is said on the line from now on; 404 when there is no such line."""
+        key, listener = request.path_params["key"], _Listener()
+        with self._lock:
+            if key not in self._lines:
+                return PlainTextResponse("This run is over.", status_code=404)
+            self._lines[key].append(listener)
+
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                yield b": the line is open\n\n"
+                async for text in listener.hear():
+                    yield b"data: " + text.encode() + b"\n\n"
+            finally:
+                self._leave(key, listener)
+
+        quiet = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(events(), media_type="text/event-stream", headers=quiet)
+
+    def _leave(self, key: str, listener: _Listener) -> None:
+        with self._lock:
+            listeners = self._lines.get(key, [])
+            if listener in listeners:
+                listeners.remove(listener)
+
+    @property
+    def route(self) -> Route:
+        """Where the server answers."""
+        return Route(f"{PATH}/{{key}}", self.answer)
+
+
+WIRE = Wire()
