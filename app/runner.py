@@ -27,7 +27,7 @@ except ImportError:
 
 BORROWS_GPU = GPU is not None
 """Whether runs happen in a process of their own, which sees no event of this one."""
-MESSAGES_PER_SECOND = 12
+MESSAGES_PER_SECOND = 10.5
 DEADLINE_SECONDS = 600.0
 """How long a run may take on a public Space; on one's own machine there is Stop."""
 _LOADING_POLL_SECONDS = 0.25

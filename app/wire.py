@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 PATH = "/live"
@@ -103,12 +103,13 @@ class Wire:
                 listener.say(_ENDS)
 
     async def answer(self, request: Request) -> Response:
-        """A stream of what is said on the line from now on; 404 when there is no such line."""
+        """A stream of what is said on the line from now on; nothing when it is over by then."""
         key, listener = request.path_params["key"], _Listener()
         with self._lock:
-            if key not in self._lines:
-                return PlainTextResponse("This run is over.", status_code=404)
-            self._lines[key].append(listener)
+            if key in self._lines:
+                self._lines[key].append(listener)
+            else:
+                listener.say(_ENDS)
 
         async def events() -> AsyncIterator[bytes]:
             try:

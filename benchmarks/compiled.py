@@ -18,7 +18,19 @@ from statistics import median
 from types import FunctionType
 from typing import Any
 
-from benchmarks.decode import CHUNK, Contender, filled, frozen, naive, spread, static, step_back
+from benchmarks.decode import (
+    CHUNK,
+    KINDER,
+    NAIVE,
+    Contender,
+    Eager,
+    filled,
+    frozen,
+    naive,
+    spread,
+    static,
+    step_back,
+)
 from benchmarks.report import Row, status, write
 
 SHAPES = {
@@ -35,7 +47,7 @@ SHAPES = {
 }
 WARM = 5  # steps that compile and capture
 BATCH, SEEN, FAR = 32, 8192, 32_768
-FLOOR, OURS, NAIVE = "static-n, compiled", "ours, compiled", "naive"
+FLOOR, OURS = "static-n, compiled", "ours, compiled"
 
 
 def compiled(model: Any, contender: Contender) -> Contender:
@@ -133,7 +145,8 @@ def measure(model: Any, budget: int, steps: int) -> list[Row]:
             compiled(model, ours(model, budget, ids)),
             ours(model, budget, ids, "ours", fixed=False),
             frozen(model, budget, ids),
-            naive(model, ladder(model, budget), budget, ids),
+            naive(NAIVE, model, ladder(model, budget), budget, ids, Eager),
+            naive(KINDER, model, ladder(model, budget), budget, ids),
         ]
         for n in range(steps + WARM):
             for contender in field:
@@ -148,6 +161,7 @@ def measure(model: Any, budget: int, steps: int) -> list[Row]:
         rows.append(Row(what, took[c.name] / took[FLOOR], "x", bar, more=spread(c.took[WARM:])))
     what, bar = f"budget {budget:,}: {OURS} / {NAIVE}", 0.2 if on_gpu else None
     rows.append(Row(what, took[OURS] / took[NAIVE], "x", bar))
+    rows.append(Row(f"budget {budget:,}: {OURS} / {KINDER}", took[OURS] / took[KINDER], "x"))
     what, bar = f"budget {budget:,}: share of the bandwidth bound", 0.8 if on_gpu else None
     told = f"{1e3 * bound:.2f} of {1e3 * row_of_steps:.2f} ms, steps in a row"
     rows.append(Row(what, bound / row_of_steps, "x", bar, at_least=True, more=told))

@@ -3,8 +3,9 @@
 Keys are stored without their positions. Each step appends, turns every key to its position anew (a
 table of cosines times the keys, plus one of sines times their halves swapped), builds each layer's
 list of the entries to keep in Python, and gathers all keys and values by it, with an index as large
-as they are. Written from what the published code does, for measuring alone; two things are kinder
-than there: attention is SDPA instead of repeated keys and values and a softmax of its own, and
+as they are. Written from what the published code does, for measuring alone. Its attention repeats
+keys and values for every query head and takes a softmax of its own; ``eager`` attention of
+transformers does the same. With SDPA instead it is kinder than that code, as is in both cases that
 nothing is copied between forms of a cache.
 """
 

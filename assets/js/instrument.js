@@ -30,7 +30,8 @@ import { View } from "./view.js";
 import { Words } from "./words.js";
 
 const SLOW_MS = 400; // the text and the list need not keep up with every frame
-const PATIENCE_MS = 200; // how long they wait for the next update, if there is one
+const TELL_MS = 300; // nobody reads numbers that change faster, and each time the page is laid out
+const PATIENCE_MS = 150; // how much longer they wait for the next update, which has the page drawn anyway
 const SUMMARY_MS = 4000;
 const MEASURED = 512;
 
@@ -41,7 +42,7 @@ export function mount(element, options = {}) {
 class Instrument {
   constructor(element, options) {
     const { onGap = async () => null } = options;
-    Object.assign(this, { element, options, onGap, applied: 0, applyMs: [], unsaid: 0, telling: 0, due: [] });
+    Object.assign(this, { element, options, onGap, applied: 0, applyMs: [], unsaid: 0, telling: 0, late: 0, toldAt: -Infinity, due: [] });
     this.store = new RunStore();
     this.feed = new Feed(this.store, (run) => this.onGap(run), (message) => this.receive(message));
     this.view = new View(this.store);
@@ -55,9 +56,9 @@ class Instrument {
         this.compactions.update();
         this.closeup.update();
       }];
-      // While a run goes on they go along with its updates, which have the page drawn anyway.
+      // While a run goes on they go along with what is told of its updates.
       clearTimeout(this.patience);
-      this.patience = setTimeout(() => this.#catchUp(), this.store.running ? PATIENCE_MS : 0);
+      this.patience = setTimeout(() => this.#catchUp(), this.store.running ? TELL_MS + PATIENCE_MS : 0);
     }, SLOW_MS);
     this.summarise = throttled(() => (this.summary.textContent = this.#summaryText()), SUMMARY_MS);
     watchTheme(element, () => {
@@ -139,11 +140,17 @@ class Instrument {
     }
     this.applied++;
     this.map.request();
-    // What goes on from there is written into the page once a frame, after the map was drawn.
-    if (message.kind === "delta") this.telling ||= requestAnimationFrame(() => this.#tell());
+    if (message.kind === "delta") this.#tellSoon();
     else this.#tell();
     this.unsaid += performance.now() - start;
     if (!this.telling) this.#measured();
+  }
+
+  /** What goes on is written into the page in a frame with the map; not in every one, while it goes on. */
+  #tellSoon() {
+    const wait = this.store.running ? this.toldAt + TELL_MS - performance.now() : 0;
+    if (wait <= 0) this.telling ||= requestAnimationFrame(() => this.#tell());
+    else this.late ||= setTimeout(() => this.#tell(), wait + PATIENCE_MS);
   }
 
   #measured() {
@@ -201,7 +208,9 @@ class Instrument {
     const start = performance.now();
     const later = this.telling; // an update that waited for its frame
     cancelAnimationFrame(later);
-    this.telling = 0;
+    clearTimeout(this.late);
+    this.telling = this.late = 0;
+    this.toldAt = start;
     this.#chrome();
     this.clock.update();
     this.figures.update();
@@ -211,7 +220,7 @@ class Instrument {
     this.token.update();
     this.slowly();
     if (this.store.steps) this.summarise();
-    this.due.shift()?.();
+    for (const work of this.due.splice(0)) work();
     if (!later) return;
     this.unsaid += performance.now() - start;
     this.#measured();

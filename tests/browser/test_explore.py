@@ -10,6 +10,7 @@ from forms import number, reload
 from idle import wait_idle
 
 from app.runner import RUNS
+from app.wire import WIRE
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 EVIL = "<img src=x onerror=window.__x=1>"
@@ -86,6 +87,80 @@ def test_a_run_streams_text_and_the_map_gains_columns(explore):
         page, "(() => { const f = s.frames.at(-1); return s.columns(f)[0].length - f.length; })()"
     )
     assert shares == 0
+
+
+COUNT_FRAMES = """(() => {
+  const ask = window.requestAnimationFrame.bind(window);
+  window.frames_asked = 0;
+  window.requestAnimationFrame = (draw) => { window.frames_asked++; return ask(draw); };
+})()"""
+
+
+def test_a_page_on_which_nothing_moves_asks_for_no_frames(open_page, with_model):
+    """Gradio's clock of waiting went on for ever: assets/js/early.js."""
+    page = open_page("about:blank").page
+    page.add_init_script(COUNT_FRAMES)
+    page.goto(f"{with_model}/")
+    page.wait_for_selector(".lc-canvas")
+    page.wait_for_function("() => window.frames_asked > 30")  # it is counted at all
+    page.wait_for_timeout(6000)
+    before = page.evaluate("window.frames_asked")
+    page.wait_for_timeout(2000)
+    assert page.evaluate("window.frames_asked") - before < 20  # of 120
+    own = "String(window.requestAnimationFrame).includes('frames_asked')"
+    assert page.evaluate(own), "what stood there before is back in its place"
+
+
+@pytest.fixture
+def carried(monkeypatch):
+    """What is said by lines, in a list."""
+    found, send = [], WIRE.send
+
+    def sending(key, text):
+        heard = send(key, text)
+        found.append(heard)
+        return heard
+
+    monkeypatch.setattr(WIRE, "send", sending)
+    return found
+
+
+def test_while_a_run_goes_on_its_messages_come_beside_gradio(explore, carried):
+    page = explore()
+    run(page, LONG, new_tokens=60, budget=128)
+    wait_state(page, "done")
+    wait_idle(page)
+    # Only what came before the line was open, and the end, came through Gradio.
+    assert sum(carried) > 0.6 * len(carried) > 6
+    stats = page.evaluate("document.querySelector('#live-map .lc-root').__lacache.stats")
+    assert stats["gaps"] <= 1  # where the first message by the line overtook one of Gradio's
+    assert stats["tokens"] == store(page, "s.setup.expected")
+
+
+def test_without_that_line_they_come_through_gradio(explore, monkeypatch):
+    monkeypatch.setattr(WIRE, "send", lambda key, text: False)
+    page = explore()
+    run(page, LONG, new_tokens=30, budget=128)
+    wait_state(page, "done")
+    assert store(page, "s.length") == store(page, "s.setup.expected")
+
+
+def test_a_line_that_breaks_loses_nothing(explore, monkeypatch):
+    """A message that was sent and never arrived is found missing by its number."""
+    told, send = [], WIRE.send
+
+    def breaking(key, text):
+        told.append(text)
+        return True if len(told) in (9, 10) else send(key, text)
+
+    monkeypatch.setattr(WIRE, "send", breaking)
+    page = explore()
+    run(page, LONG, new_tokens=60, budget=128)
+    wait_state(page, "done")
+    wait_idle(page)
+    assert len(told) > 12
+    assert page.evaluate(f"() => {STORE}.length") == store(page, "s.setup.expected")
+    assert page.evaluate("document.querySelector('#live-map .lc-root').__lacache.stats.gaps") >= 1
 
 
 def test_zoom_survives_twenty_updates(explore):
