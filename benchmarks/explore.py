@@ -72,6 +72,15 @@ _STAMP = """() => {
   };
 }"""
 
+# Takes a run's beginning and its end, and lets what comes in between pass.
+_DEAF = """() => {
+  const i = INSTRUMENT, take = i.receive.bind(i);
+  i.receive = (m) => {
+    if (m.kind === 'delta' && m.state.name === 'running') i.store.seq = m.seq;
+    else take(m);
+  };
+}"""
+
 
 def usable(browser: Any, address: str) -> list[Row]:
     """From navigation to a drawn recorded run, each time in a browser without a cache."""
@@ -162,10 +171,14 @@ def heap(browser: Any, assets: str) -> list[Row]:
 
 
 def following(browser: Any, address: str) -> list[Row]:
-    """A real run watched in the browser, against the engine alone; in turn, twice each."""
-    from app import api, feed
+    """A real run watched in the browser, against the engine alone; in turn, twice each.
+
+    A page that takes the stream and draws nothing stands for a browser on another machine.
+    """
+    from app import api
     from app.pages import explore
     from app.samples import samples
+    from app.snapshot import as_text
     from lacache_core.engine import Engine
     from lacache_core.models import load, load_in_background
     from lacache_core.policies import make_policy
@@ -178,27 +191,27 @@ def following(browser: Any, address: str) -> list[Row]:
     def timed(message: dict[str, Any]) -> str:
         if message["kind"] != "notice":
             sent[message["run"], message["seq"]] = time.time() * 1000
-        return feed.as_text(message)
+        return as_text(message)
 
     explore.as_text = api.as_text = timed  # type: ignore[attr-defined]
-    alone, watched, delays, rates, tokens = [], [], [], [], 0
-    for _ in range(2):
-        engine = Engine(
-            loaded.model,
-            loaded.tokenizer,
-            make_policy("lacache", budget=256, span=15),
-            observe_every=1,
-        )
-        stamps = []
+
+    def alone() -> float:
+        policy = make_policy("lacache", budget=256, span=15)
+        engine = Engine(loaded.model, loaded.tokenizer, policy, observe_every=1)
         sampled = {"temperature": 0.7, "top_p": 0.95, "seed": 0}  # as the page does
-        for event in engine.generate(prompt, max_new_tokens=new, stops=[], **sampled):
-            if event.phase == "decode":
-                stamps.append(time.perf_counter())
-        alone.append((len(stamps) - 1) / (stamps[-1] - stamps[0]))
+        stamps = [
+            time.perf_counter()
+            for event in engine.generate(prompt, max_new_tokens=new, stops=[], **sampled)
+            if event.phase == "decode"
+        ]
+        return (len(stamps) - 1) / (stamps[-1] - stamps[0])
+
+    def on_page(prepare: str) -> tuple[float, int, list[list[Any]]]:
+        """Tokens a second, how many tokens there were, and when which message was drawn."""
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.goto(address)
         page.wait_for_selector("#live-map .lc-canvas")
-        page.evaluate(_STAMP.replace("INSTRUMENT", INSTRUMENT))
+        page.evaluate(prepare.replace("INSTRUMENT", INSTRUMENT))
         page.fill("#prompt textarea", prompt)
         page.fill("#max_new_tokens input[type=number]", str(new))
         page.press("#max_new_tokens input[type=number]", "Enter")
@@ -206,15 +219,27 @@ def following(browser: Any, address: str) -> list[Row]:
         over = "(({ setup, state }) => setup.origin === 'live' && state.name === 'done')"
         # Not at every frame, as Playwright would: that alone has the page drawn all the time.
         page.wait_for_function(f"() => {over}({INSTRUMENT}.store)", timeout=600_000, polling=500)
-        got = page.evaluate("window.got")
-        tokens = page.evaluate(f"{INSTRUMENT}.stats.tokens")
-        watched.append(page.evaluate(f"{INSTRUMENT}.store.figures.tokensPerSecond"))
+        figures = page.evaluate(f"{INSTRUMENT}.store.figures")
+        got = page.evaluate("window.got || []")
+        page.context.close()
+        return figures["tokensPerSecond"], figures["seen"], got
+
+    engines, streamed, watched, delays, rates = [], [], [], [], []
+    tokens = 0
+    for _ in range(2):
+        engines.append(alone())
+        streamed.append(on_page(_DEAF)[0])
+        speed, tokens, got = on_page(_STAMP)
+        watched.append(speed)
         live = [g for g in got if (g[0], g[1]) in sent][5:]
         delays += [at - sent[run, seq] for run, seq, at in live]
         rates.append((len(live) - 1) / (live[-1][2] - live[0][2]) * 1000)
-        page.context.close()
-    share = median(watched) / median(alone)
-    speeds = f"{median(watched):.1f} of {median(alone):.1f} tokens/s"
+
+    def row(what: str, speeds: list[float]) -> Row:
+        told = f"{median(speeds):.1f} of {median(engines):.1f} tokens/s"
+        share = median(speeds) / median(engines)
+        return Row(f"speed {what} / engine alone", share, "x", 0.9, True, told)
+
     return [
         Row("live updates applied", median(rates), "a second", 10.0, True, f"{tokens:,} tokens"),
         Row(
@@ -224,7 +249,8 @@ def following(browser: Any, address: str) -> list[Row]:
             150.0,
             more=f"median {median(delays):.0f} ms",
         ),
-        Row("speed watched / engine alone", share, "x", 0.9, True, speeds),
+        row("streamed to a page that draws nothing", streamed),
+        row("watched", watched),
     ]
 
 

@@ -3,13 +3,14 @@
 An attention function registered with transformers leaves the output to SDPA and recomputes only
 those rows of the softmax that somebody asked for: the last query's for a picture, others for a
 policy that decides by them. A row costs ``O(heads * length * head_dim)`` per layer and is computed
-only inside ``recording``; every other call on the same model goes straight to SDPA. Knows nothing
-of policies.
+only inside ``recording``; every other call on the same model goes straight to SDPA. On a CPU a step
+of one token is given to SDPA so that every key and value is read once, not once for each query head
+that shares it. Knows nothing of policies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -219,6 +220,11 @@ _users: WeakKeyDictionary[PreTrainedModel, int] = WeakKeyDictionary()
 _lock = Lock()
 
 
+def runs_on_sdpa(model: PreTrainedModel) -> bool:
+    """Whether the model can be watched."""
+    return model.config._attn_implementation in ("sdpa", NAME)
+
+
 @contextmanager
 def observable(model: PreTrainedModel) -> Iterator[None]:
     """Make a model's attention watchable for as long as this is open.
@@ -232,8 +238,8 @@ def observable(model: PreTrainedModel) -> Iterator[None]:
     """
     with _lock:
         if model not in _users:
-            current = model.config._attn_implementation
-            if current != "sdpa":
+            if not runs_on_sdpa(model):
+                current = model.config._attn_implementation
                 raise UnsupportedOperationError(
                     f"Attention can be observed on a model loaded with attn_implementation='sdpa'; "
                     f"this one runs {current!r}."
@@ -284,7 +290,30 @@ def _observed_attention(
         with timed("observing"):
             for recorder in recorders:
                 recorder.record(int(module.layer_idx), states)  # type: ignore[arg-type]
-    out: tuple[torch.Tensor, torch.Tensor | None]
     with timed("attention"):
+        one = query.shape[2] == 1 and attention_mask is None and query.device.type == "cpu"
+        if one and query.shape[1] != key.shape[1] and _plain(kwargs):
+            return _by_groups(query, key, value, kwargs.get("scaling")), None
+        out: tuple[torch.Tensor, torch.Tensor | None]
         out = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return out
+
+
+def _plain(kwargs: Mapping[str, Any]) -> bool:
+    """Whether attention is asked for without what only transformers' function knows of."""
+    return not any(kwargs.get(name) for name in ("dropout", "softcap", "output_attentions")) and (
+        kwargs.get("position_bias") is None and kwargs.get("cache") is None
+    )
+
+
+def _by_groups(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Attention of one query that sees everything: ``[B, 1, heads, D]``.
+
+    The query heads that share a key-value head are further queries of it.
+    """
+    batch, heads, _, width = query.shape
+    grouped = query.reshape(batch, key.shape[1], -1, width)
+    out = torch.nn.functional.scaled_dot_product_attention(grouped, key, value, scale=scaling)
+    return out.reshape(batch, 1, heads, -1)

@@ -19,7 +19,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lacache_core.admission import check_positions, check_room, known_ids
-from lacache_core.attention import observable, watch
+from lacache_core.attention import observable, runs_on_sdpa, watch
 from lacache_core.cache import LadderCache
 from lacache_core.description import describe
 from lacache_core.errors import UnsupportedOperationError
@@ -238,8 +238,10 @@ class Engine:
         self.stop_reason = "end of text"
 
     def _running(self) -> ExitStack:
+        """Observed or not, the model computes by the same function, to the last bit."""
         stack = ExitStack()
-        if self.observe_every or self.planner.attention is not None:
+        needed = self.observe_every or self.planner.attention is not None
+        if needed or runs_on_sdpa(self.model):
             stack.enter_context(observable(self.model))
         return stack
 
