@@ -99,6 +99,9 @@ def compare(demo: gr.Blocks) -> None:
                 else:
                     yield as_pair([item], line.key), said, wrong
 
+    # Gradio goes on to the next of these when the one before has ended: the run comes last.
+    run.click(None, None, None, js=_SHOW_MAP)
+    run.click(None, None, link, js=NOTHING, api_visibility="private")
     run.click(
         start,
         components,
@@ -110,8 +113,6 @@ def compare(demo: gr.Blocks) -> None:
         preprocess=_UNCHECKED,
         api_visibility="private",
     )
-    run.click(None, None, None, js=_SHOW_MAP)
-    run.click(None, None, link, js=NOTHING, api_visibility="private")
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
     for side in SIDES:

@@ -83,6 +83,9 @@ def explore(demo: gr.Blocks) -> None:
                 if not line.carries(as_text(message)) or not goes_on(message):
                     yield as_text({**message, "line": line.key}), _problem_of(message)
 
+    # Gradio goes on to the next of these when the one before has ended: the run comes last.
+    run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
+    run.click(None, None, link, js=NOTHING, api_visibility="private")
     run.click(
         start,
         components,
@@ -94,8 +97,6 @@ def explore(demo: gr.Blocks) -> None:
         preprocess=_UNCHECKED,
         api_visibility="private",
     )
-    run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
-    run.click(None, None, link, js=NOTHING, api_visibility="private")
     stop.click(_stop_session, None, None, queue=False, api_visibility="private")
     demo.unload(_leave)
 

@@ -27,6 +27,7 @@ import { Words } from "./words.js";
 
 const TALL = [250, 0.34, 370]; // of each run's map: least, share of the window's height, most
 const SLOW_MS = 160;
+const TELL_MS = 300; // while runs go on: nobody reads numbers that change faster
 const GIST_MS = 1200;
 const ALIKE = 0.01; // of a perplexity: a smaller difference is none
 
@@ -47,6 +48,7 @@ class Comparison {
     for (const view of Object.values(this.views)) view.onChange((what) => this.#viewChanged(view, what));
     this.slowly = throttled(() => this.#slow(), SLOW_MS);
     this.summarise = throttled(() => set(this.gist, this.#gistText()), GIST_MS);
+    this.tellSoon = throttled(() => this.#tell(), TELL_MS);
     watchTheme(element, () => this.#themed(), () => {
       for (const map of this.maps) map.resize();
       this.clock.drawTicks(true);
@@ -154,8 +156,11 @@ class Comparison {
       for (const view of Object.values(this.views)) view.reset();
       for (const map of this.maps) map.fitHeight();
       this.forgot.chosen = null;
-    }
-    this.#update();
+      this.#update();
+    } else if (store.running && message.kind === "delta") {
+      this.#draw();
+      this.tellSoon();
+    } else this.#update();
   }
 
   /** To where a token was predicted: everything before it has been seen. */
@@ -188,11 +193,20 @@ class Comparison {
   }
 
   #update() {
+    this.#draw();
+    this.#tell();
+  }
+
+  #draw() {
     this.losses.update();
-    this.#parting();
-    this.#chrome();
     for (const map of this.maps) map.request();
     this.curves.request();
+  }
+
+  /** What is drawn, in words and numbers. */
+  #tell() {
+    this.#parting();
+    this.#chrome();
     this.clock.update();
     for (const side of SIDES) this.sides[side].readout.update();
     this.#verdict();

@@ -89,6 +89,20 @@ def test_a_run_streams_text_and_the_map_gains_columns(explore):
     assert shares == 0
 
 
+def test_on_a_phone_the_map_comes_into_sight_while_the_run_goes_on(explore):
+    page = explore(width=390, height=844)
+    fill(page, LONG, new_tokens=200)
+    page.evaluate("document.getElementById('span').scrollIntoView()")
+    map_bottom = "document.getElementById('live-map').getBoundingClientRect().bottom"
+    assert page.evaluate(map_bottom) < 0
+    page.click("#run")
+    page.wait_for_function(f"() => {map_bottom} > 120")
+    page.wait_for_function(f"() => {STORE}.setup.origin === 'live'", timeout=60_000)
+    assert page.evaluate(f"{STORE}.state.name") == "running"
+    page.click("#stop")
+    wait_state(page, "stopped")
+
+
 COUNT_FRAMES = """(() => {
   const ask = window.requestAnimationFrame.bind(window);
   window.frames_asked = 0;

@@ -1,6 +1,7 @@
 """Observed attention equals eager attention and changes nothing."""
 
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ import torch
 from tiny import LAYERS, random_ids, tiny_model
 from transformers import DynamicCache
 
-from lacache_core.attention import NAME, AttentionStates, observable, recording, watch
+from lacache_core.attention import (
+    NAME,
+    AttentionStates,
+    _observed_attention,
+    observable,
+    recording,
+    watch,
+)
 from lacache_core.cache import LadderCache
 from lacache_core.errors import UnsupportedOperationError
 from lacache_core.ladder import LadderConfig
@@ -98,6 +106,34 @@ def test_output_is_what_sdpa_gives():
             unwatched = model(ids).logits
     assert torch.equal(plain, watched)
     assert torch.equal(plain, unwatched)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_step_of_one_token_is_what_sdpa_gives_too(batch, heads):
+    """There keys and values are read once for all query heads that share them."""
+    model = tiny_model(num_key_value_heads=heads)
+    ids = random_ids(40, batch=batch)
+    for_each = {}
+    for watched in (False, True):
+        cache = LadderCache(model, CONFIG)
+        with torch.no_grad(), observable(model) if watched else nullcontext():
+            model(ids[:, :-6], past_key_values=cache)
+            steps = [model(ids[:, t : t + 1], past_key_values=cache).logits for t in range(-6, -1)]
+        for_each[watched] = torch.cat(steps)
+    assert torch.allclose(for_each[True], for_each[False], atol=1e-5)
+
+
+@pytest.mark.parametrize("asked", [{"dropout": 0.1}, {"softcap": 3.0}, {"position_bias": True}])
+def test_what_only_transformers_knows_of_is_left_to_it(monkeypatch, asked):
+    given = []
+    monkeypatch.setattr(
+        "lacache_core.attention.sdpa_attention_forward",
+        lambda *_, **kwargs: (given.append(kwargs), (None, None))[1],
+    )
+    states = [torch.zeros(1, heads, 1, 8) for heads in (4, 2, 2)]
+    _observed_attention(torch.nn.Module(), *states, None, **asked)
+    assert given == [asked]
 
 
 def test_on_only_when_asked_for():

@@ -12,7 +12,7 @@ CORE = ROOT / "lacache_core"
 
 # A module may import those of its own layer and of the layers before it.
 LAYERS = [
-    {"errors", "stopwatch", "triton_kernels"},
+    {"errors", "stopwatch", "triton_kernels", "turns"},
     {"plan", "kernels"},
     {"ladder", "trace", "trace_file"},
     {"policies", "settings", "trace_builder", "manifest"},
