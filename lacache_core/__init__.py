@@ -25,6 +25,7 @@ _HOME = {
     "Trace": "trace",
     "make_policy": "policies",
     "retained": "ladder",
+    "take_turns": "turns",
 }
 
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604

@@ -31,18 +31,20 @@ const early = [];
 let mounted = null;
 const base = ((window.gradio_config && window.gradio_config.root) || '').replace(/[/]$/, '');
 let line = null;
+const known = new Set(); // a late message of the run before must not call its line back
 const listen = (key) => {
+  known.add(key);
   if (line) line.close();
   line = new EventSource(base + 'LINES/' + key);
-  line.key = key;
   line.onmessage = (event) => take(event.data);
-  line.onerror = () => line.close(); // over or broken: what is still to come, Gradio brings
+  // Over or broken: what is still to come, Gradio brings.
+  line.onerror = (event) => event.target.close();
 };
 const take = (text) => {
   if (!text) return;
   if (!mounted) return early.push(text);
   const message = JSON.parse(text);
-  if (message.line && message.line !== (line && line.key)) listen(message.line);
+  if (message.line && !known.has(message.line)) listen(message.line);
   mounted.receive(message);
 };
 watch('value', () => take(props.value));

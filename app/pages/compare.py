@@ -91,13 +91,11 @@ def compare(demo: gr.Blocks) -> None:
             for item, said, wrong in _run_for_page(_values(keys, given), request.session_hash):
                 if item is None:
                     yield gr.skip(), said, wrong
-                elif line.carries(as_pair([item])) and goes_on(item["message"]):
-                    if (now := time.monotonic()) < said_at + _SAYS_EVERY:
-                        continue
+                elif not line.carries(as_pair([item])) or not goes_on(item["message"]):
+                    yield as_pair([item], line.key), said, wrong
+                elif (now := time.monotonic()) > said_at + _SAYS_EVERY:
                     said_at = now
                     yield gr.skip(), said, wrong
-                else:
-                    yield as_pair([item], line.key), said, wrong
 
     # Gradio goes on to the next of these when the one before has ended: the run comes last.
     run.click(None, None, None, js=_SHOW_MAP)

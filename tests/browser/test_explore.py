@@ -151,6 +151,20 @@ def test_while_a_run_goes_on_its_messages_come_beside_gradio(explore, carried):
     assert stats["tokens"] == store(page, "s.setup.expected")
 
 
+def test_a_run_that_takes_the_place_of_another_has_its_own_line(explore, carried):
+    page = explore()
+    run(page, LONG, new_tokens=300, budget=128)
+    wait_tokens(page, 100)
+    first = store(page, "s.run")
+    fill(page, LONG, new_tokens=60, budget=64)
+    page.click("#run")
+    page.wait_for_function(f"(first) => {STORE}.run !== first", arg=first, timeout=60_000)
+    carried.clear()
+    wait_state(page, "done")
+    assert sum(carried) > 0.6 * len(carried) > 3
+    assert store(page, "s.length") == store(page, "s.setup.expected")
+
+
 def test_without_that_line_they_come_through_gradio(explore, monkeypatch):
     monkeypatch.setattr(WIRE, "send", lambda key, text: False)
     page = explore()
