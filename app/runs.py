@@ -108,8 +108,9 @@ class Runs:
         return True
 
     def forget(self, session: str | None) -> None:
-        """A session is gone: stop its run."""
-        if session is not None and self.stop(session):
+        """A session is gone: stop its run, which from then on is one among those that are over."""
+        if session is not None:
+            self.stop(session)
             with self._lock:
                 self._of_session.pop(session, None)
 

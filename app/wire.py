@@ -3,7 +3,8 @@
 What Gradio is given by a generator passes through its queue, its differences and the reactive tree
 of all components, on the server and in the browser; for a message a step that costs more than
 drawing it. So the first messages of a run, which go through Gradio, name a line; the page opens it
-as a stream of server-sent events; and from then on messages go there as they stand. Where the line
+as a WebSocket (of ordinary connections a browser opens six to a server, for all its tabs together,
+and Gradio takes two for each run); and from then on messages go there as they stand. Where the line
 does not come about, or breaks, they go on through Gradio, and a message that was lost on the way
 is found missing by its number (docs/live-map.md). Knows nothing of runs.
 """
@@ -13,12 +14,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import AsyncIterator
 from types import TracebackType
 
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 PATH = "/live"
 MOST_WAITING = 256
@@ -31,21 +30,25 @@ class _Listener:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self.passing: asyncio.Future[None] | None = None
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
 
     def say(self, text: str | None) -> bool:
-        """Whether the connection keeps up."""
-        if self._waiting.qsize() >= MOST_WAITING:
-            return False
+        """Whether the connection keeps up; one that does not is given up."""
+        late = self._waiting.qsize() >= MOST_WAITING
         try:
-            self._loop.call_soon_threadsafe(self._waiting.put_nowait, text)
+            if late and self.passing is not None:
+                self._loop.call_soon_threadsafe(self.passing.cancel)
+            elif not late:
+                self._loop.call_soon_threadsafe(self._waiting.put_nowait, text)
         except RuntimeError:  # the server has gone
             return False
-        return True
+        return not late
 
-    async def hear(self) -> AsyncIterator[str]:
+    async def pass_on(self, socket: WebSocket) -> None:
+        """Send what is said until all is said."""
         while (text := await self._waiting.get()) is not _ENDS:
-            yield text
+            await socket.send_text(text)
 
 
 class Line:
@@ -102,25 +105,28 @@ class Wire:
             for listener in self._lines.pop(key, []):
                 listener.say(_ENDS)
 
-    async def answer(self, request: Request) -> Response:
-        """A stream of what is said on the line from now on; nothing when it is over by then."""
-        key, listener = request.path_params["key"], _Listener()
+    async def answer(self, socket: WebSocket) -> None:
+        """Pass on what is said on the line from now on; nothing when it is over by then."""
+        key, listener = socket.path_params["key"], _Listener()
+        await socket.accept()
+        passing = listener.passing = asyncio.ensure_future(listener.pass_on(socket))
+        leaving = asyncio.ensure_future(socket.receive())  # a page says nothing but that it leaves
         with self._lock:
             if key in self._lines:
                 self._lines[key].append(listener)
             else:
                 listener.say(_ENDS)
-
-        async def events() -> AsyncIterator[bytes]:
-            try:
-                yield b": the line is open\n\n"
-                async for text in listener.hear():
-                    yield b"data: " + text.encode() + b"\n\n"
-            finally:
-                self._leave(key, listener)
-
-        quiet = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events(), media_type="text/event-stream", headers=quiet)
+        try:
+            await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not leaving.done():
+                await socket.close()
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # it left while it was closed
+        finally:
+            self._leave(key, listener)
+            for task in (passing, leaving):
+                task.cancel()
+            await asyncio.gather(passing, leaving, return_exceptions=True)
 
     def _leave(self, key: str, listener: _Listener) -> None:
         with self._lock:
@@ -129,9 +135,9 @@ class Wire:
                 listeners.remove(listener)
 
     @property
-    def route(self) -> Route:
+    def route(self) -> WebSocketRoute:
         """Where the server answers."""
-        return Route(f"{PATH}/{{key}}", self.answer)
+        return WebSocketRoute(f"{PATH}/{{key}}", self.answer)
 
 
 WIRE = Wire()

@@ -10,6 +10,7 @@ that shares it. Knows nothing of policies.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -251,11 +252,12 @@ def observable(model: PreTrainedModel) -> Iterator[None]:
     try:
         yield
     finally:
-        with _lock:
-            _users[model] -= 1
-            if not _users[model]:
-                del _users[model]
-                model.set_attn_implementation("sdpa")
+        if not sys.is_finalizing():  # a generator that nobody ended, in a program that has
+            with _lock:
+                _users[model] -= 1
+                if not _users[model]:
+                    del _users[model]
+                    model.set_attn_implementation("sdpa")
 
 
 @contextmanager

@@ -35,10 +35,10 @@ const known = new Set(); // a late message of the run before must not call its l
 const listen = (key) => {
   known.add(key);
   if (line) line.close();
-  line = new EventSource(base + 'LINES/' + key);
+  const address = new URL(base + 'LINES/' + key, location.href);
+  address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  line = new WebSocket(address);
   line.onmessage = (event) => take(event.data);
-  // Over or broken: what is still to come, Gradio brings.
-  line.onerror = (event) => event.target.close();
 };
 const take = (text) => {
   if (!text) return;

@@ -88,7 +88,10 @@ def compare(demo: gr.Blocks) -> None:
     def start(request: gr.Request, *given: Any) -> Iterator[tuple[Any, Any, str]]:
         said_at = 0.0
         with WIRE.line() as line:
-            for item, said, wrong in _run_for_page(_values(keys, given), request.session_hash):
+            told = _run_for_page(_values(keys, given), request.session_hash)
+            for n, (item, said, why) in enumerate(told):
+                # Why another try failed stays beside Run, while these runs go on.
+                wrong = gr.skip() if n and not why else why
                 if item is None:
                     yield gr.skip(), said, wrong
                 elif not line.carries(as_pair([item])) or not goes_on(item["message"]):

@@ -78,10 +78,15 @@ def explore(demo: gr.Blocks) -> None:
     def start(request: gr.Request, *given: Any) -> Iterator[tuple[str, str]]:
         values = dict(zip(names, given, strict=True))
         with WIRE.line() as line:
-            for message in _run_for_page(values, request.session_hash):
-                # What ends a run is said both ways: it also says what stands beside Run.
-                if not line.carries(as_text(message)) or not goes_on(message):
-                    yield as_text({**message, "line": line.key}), _problem_of(message)
+            for n, message in enumerate(_run_for_page(values, request.session_hash)):
+                # What ends a run is said both ways: it may say what stands beside Run.
+                if goes_on(message):
+                    if not line.carries(as_text(message)):
+                        # Why another try failed stays there, while this run goes on.
+                        yield as_text({**message, "line": line.key}), gr.skip() if n else ""
+                else:
+                    line.carries(as_text(message))
+                    yield as_text(message), _problem_of(message) or gr.skip()
 
     # Gradio goes on to the next of these when the one before has ended: the run comes last.
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone

@@ -82,6 +82,17 @@ def test_leaving_frees_the_run():
     assert list(messages)[-1]["state"]["name"] == "stopped"
 
 
+def test_a_session_that_is_gone_holds_on_to_nothing():
+    """Else its last run would stay in memory however many others came after it."""
+    runs = Runs()
+    for over in (True, False):
+        run = runs.start("me")
+        run.active = not over
+        runs.forget("me")
+        assert run.cancel.is_set() is not over
+        assert not runs._of_session
+
+
 def test_a_session_s_new_run_stops_its_old_one_and_nobody_else_s():
     runs = Runs()
     mine = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from app import wire
 from app.wire import PATH, Wire
@@ -26,26 +26,35 @@ def served():
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    yield lines, f"http://127.0.0.1:{listening.getsockname()[1]}{PATH}/"
+    yield lines, f"ws://127.0.0.1:{listening.getsockname()[1]}{PATH}/"
     server.should_exit = True
     thread.join(10)
+    assert not thread.is_alive()
     listening.close()
 
 
-@contextmanager
-def listening(address):
-    """The stream, once it is open."""
-    with urllib.request.urlopen(address, timeout=10) as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        assert stream.readline().startswith(b":")
-        assert stream.readline() == b"\n"
-        yield stream
+def until(condition):
+    """What is asked of another thread comes true soon."""
+    waited = threading.Event()
+    for _ in range(200):
+        if condition():
+            return
+        waited.wait(0.02)
+    raise AssertionError("it did not come true")
+
+
+def heard_by(lines, key, count=1):
+    until(lambda: len(lines._lines[key]) == count)
 
 
 def said(stream):
     """All that is said until the end."""
-    lines = stream.read().decode().split("\n\n")
-    return [line.removeprefix("data: ") for line in lines if line]
+    found = []
+    try:
+        while True:
+            found.append(stream.recv(timeout=10))
+    except ConnectionClosed:
+        return found
 
 
 def test_nobody_listens(served):
@@ -56,7 +65,8 @@ def test_nobody_listens(served):
 
 def test_what_is_said_arrives_in_order_and_the_stream_ends(served):
     lines, address = served
-    with lines.line() as line, listening(address + line.key) as stream:
+    with lines.line() as line, connect(address + line.key) as stream:
+        heard_by(lines, line.key)
         for k in range(50):
             assert line.carries(f'{{"n":{k},"t":"naïve \u2028 ⏎"}}')
         lines.close(line.key)
@@ -68,9 +78,10 @@ def test_everybody_who_listens_hears_all(served):
     lines, address = served
     with (
         lines.line() as line,
-        listening(address + line.key) as one,
-        listening(address + line.key) as other,
+        connect(address + line.key) as one,
+        connect(address + line.key) as other,
     ):
+        heard_by(lines, line.key, 2)
         assert line.carries("a")
         lines.close(line.key)
         assert said(one) == said(other) == ["a"]
@@ -78,7 +89,8 @@ def test_everybody_who_listens_hears_all(served):
 
 def test_lines_do_not_hear_each_other(served):
     lines, address = served
-    with lines.line() as mine, lines.line() as other, listening(address + mine.key) as stream:
+    with lines.line() as mine, lines.line() as other, connect(address + mine.key) as stream:
+        heard_by(lines, mine.key)
         assert mine.key != other.key
         assert not other.carries("not for me")
         assert mine.carries("for me")
@@ -91,21 +103,26 @@ def test_a_line_that_is_over_or_never_was_ends_at_once(served, key):
     lines, address = served
     with lines.line() as line:
         pass
-    with listening(address + (line.key if key == "over" else key)) as stream:
+    with connect(address + (line.key if key == "over" else key)) as stream:
         assert said(stream) == []
 
 
 def test_who_leaves_is_missed_soon(served):
     lines, address = served
     with lines.line() as line:
-        with listening(address + line.key):
+        with connect(address + line.key):
+            heard_by(lines, line.key)
             assert line.carries("a")
-        waited = threading.Event()
-        for _ in range(100):
-            if not line.carries("b"):
-                break
-            waited.wait(0.05)
-        assert not line.carries("c")
+        until(lambda: not line.carries("b"))
+
+
+def test_who_says_something_is_not_listened_to(served):
+    """A page has nothing to say there."""
+    lines, address = served
+    with lines.line() as line, connect(address + line.key) as stream:
+        heard_by(lines, line.key)
+        stream.send("hello")
+        until(lambda: not line.carries("b"))
 
 
 def run(work):
@@ -119,13 +136,15 @@ def test_a_connection_that_does_not_keep_up_is_given_up(monkeypatch):
 
     async def stalled():
         listener = wire._Listener()
+        listener.passing = asyncio.ensure_future(asyncio.sleep(60))  # to a page that takes nothing
         taken = 0
         while listener.say("text"):
             taken += 1
-            await asyncio.sleep(0)  # the loop goes on; nobody hears
-        return taken
+            await asyncio.sleep(0)
+        await asyncio.wait({listener.passing}, timeout=5)
+        return taken, listener.passing.cancelled()
 
-    assert run(stalled) == 8
+    assert run(stalled) == (8, True)
 
 
 def test_a_server_that_is_gone_does_not_stop_a_run():

@@ -172,6 +172,40 @@ def test_a_run_that_takes_the_place_of_another_has_its_own_line(explore, carried
     assert_whole(page)
 
 
+def test_two_tabs_that_run_leave_room_for_stop(explore):
+    """A browser opens six ordinary connections to a server, for all its tabs together."""
+    tabs = [explore()]
+    other = tabs[0].context.new_page()
+    other.goto(tabs[0].url)
+    other.wait_for_selector(".lc-canvas")
+    tabs.append(other)
+    for page in tabs:
+        run(page, LONG, new_tokens=400)
+        wait_tokens(page, 100)
+    for page in tabs:
+        page.click("#stop")
+        wait_state(page, "stopped", seconds=5)
+    wait_idle(other)
+
+
+def test_a_try_that_fails_leaves_the_run_that_goes_on_alone(explore, carried):
+    page = explore()
+    run(page, LONG, new_tokens=300, budget=128)
+    wait_tokens(page, 100)
+    number(page, "budget", -5)
+    page.click("#run")
+    page.wait_for_function("() => document.querySelector('#run-problem').innerText.includes('-5')")
+    carried.clear()
+    at = store(page, "s.length")
+    wait_tokens(page, at + 20)
+    assert "-5" in page.inner_text("#run-problem")
+    assert carried and all(carried)
+    page.click("#stop")
+    wait_state(page, "stopped", "done")
+    page.wait_for_timeout(300)
+    assert "-5" in page.inner_text("#run-problem")
+
+
 def test_without_that_line_they_come_through_gradio(explore, monkeypatch):
     monkeypatch.setattr(WIRE, "send", lambda key, text: False)
     page = explore()
