@@ -171,8 +171,13 @@ class Engine:
                 if self._cancelled(cancel):
                     return
                 last = first + len(part) == len(ids)
-                event, logits = self._step(
-                    part, logits, phase="prefill", choose=choose if last else None, stream=stream
+                event, logits = in_turn(
+                    self._step,
+                    part,
+                    logits,
+                    phase="prefill",
+                    choose=choose if last else None,
+                    stream=stream,
                 )
                 yield event
             # 2. One token at a time.
@@ -189,7 +194,8 @@ class Engine:
                     self.stop_reason = "positions"
                 if self.stop_reason or self._cancelled(cancel):
                     return
-                event, logits = self._step(
+                event, logits = in_turn(
+                    self._step,
                     np.array([token], dtype=np.int32),
                     logits,
                     phase="decode",
@@ -233,7 +239,9 @@ class Engine:
                 self._check_turn(text_number)
                 if self._cancelled(cancel):
                     return
-                event, logits = self._step(ids[first : first + chunk], logits, phase="read")
+                event, logits = in_turn(
+                    self._step, ids[first : first + chunk], logits, phase="read"
+                )
                 yield event
         self.stop_reason = "end of text"
 
@@ -258,6 +266,7 @@ class Engine:
             return True
         return False
 
+    @torch.inference_mode()
     def _step(
         self,
         ids: IntArray,
@@ -268,17 +277,6 @@ class Engine:
         stream: TextStream | None = None,
     ) -> tuple[StepEvent, torch.Tensor]:
         """What became of the tokens, timed; and the last logits."""
-        return in_turn(self._timed_step, ids, before, phase, choose, stream)
-
-    @torch.inference_mode()
-    def _timed_step(
-        self,
-        ids: IntArray,
-        before: torch.Tensor | None,
-        phase: str,
-        choose: Chooser | None,
-        stream: TextStream | None,
-    ) -> tuple[StepEvent, torch.Tensor]:
         started = time.perf_counter()
         with stopwatch() as watch, timed("sampling"):
             event, last = self._forward(ids, before, phase, choose, stream)
