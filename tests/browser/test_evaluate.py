@@ -151,10 +151,9 @@ def test_what_is_impossible_is_said_beside_run_and_nothing_is_lost(evaluate):
     page = evaluate("perplexity")
     said = page.locator("#run-problem-perplexity")
     choose(page, "perplexity-budgets", "8")
-    page.wait_for_function(
-        "() => document.querySelector('#run-problem-perplexity').innerText.includes('Budgets')"
+    page.wait_for_function(  # an empty list, which it is for a moment, is a complaint as well
+        "() => document.querySelector('#run-problem-perplexity').innerText.includes('Budgets = 8')"
     )
-    assert "8" in said.inner_text()
     choose(page, "perplexity-budgets", "64")
     page.wait_for_function(
         "() => document.querySelector('#run-problem-perplexity').innerText.startsWith('About')"
