@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.events import api
 
 from app.feed import as_text
+from app.places import CALLS_AT_ONCE
 from app.preview import DEFAULT_TOKENS, MOST_TOKENS, preview_facts
 from app.runner import describe_problem, offered_models, run_messages
 from app.runs import RUNS
@@ -27,7 +28,7 @@ _D = {name: info.default for name, info in RunSettings.model_fields.items()}
 
 def endpoints() -> None:
     """Register the endpoints on the surrounding Blocks."""
-    api(run, api_name="run", concurrency_limit=4, concurrency_id="runs")
+    api(run, api_name="run", concurrency_limit=CALLS_AT_ONCE, concurrency_id="runs")
     api(stop, api_name="stop", queue=False)
     api(preview, api_name="preview", queue=False)
     api(describe, api_name="describe", queue=False)

@@ -289,9 +289,10 @@ class _Figures:
         }
 
 
-def notice(name: str, text: str) -> Message:
-    """A message about the state alone, before there is a run."""
-    return {"kind": "notice", "state": {"name": name, "message": text}}
+def notice(name: str, text: str, run: str | None = None) -> Message:
+    """A message about the state alone, before a run has taken a step or where there is none."""
+    of = {} if run is None else {"run": run}
+    return {"kind": "notice", **of, "state": {"name": name, "message": text}}
 
 
 def goes_on(message: Message) -> bool:

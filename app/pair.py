@@ -9,15 +9,18 @@ other. Knows nothing of Gradio.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from app import runner
 from app.feed import Message, notice
+from app.places import PLACES
 from app.preview import in_page_words
 from app.runs import RUNS, Runs
 from app.session import SIDED, SIDES
 from lacache_core.errors import InvalidSettingError, LaCacheError
+from lacache_core.policies import Policy
+from lacache_core.settings import RunSettings
 
 Values = Mapping[str, Mapping[str, Any]]
 
@@ -43,13 +46,21 @@ def pair_messages(
     LaCacheError
         When a setting or the model does not allow the runs; its text is for the user.
     """
-    given = {side: {**values[""], **values[side]} for side in SIDES}
-    for side in SIDES:
-        _check(side, given[side])
+    checked = {side: _check(side, {**values[""], **values[side]}) for side in SIDES}
+    with PLACES.ask() as place:
+        # Both are there from the beginning, so that Stop reaches the one that comes later too.
+        started = {side: runs.start(session_of(session, side)) for side in SIDES}
+        going = {side: runner.going(*checked[side], started[side], place) for side in SIDES}
+        try:
+            yield from _in_turn(going)
+        finally:
+            for run in started.values():
+                run.active = False  # though it may never have begun
+
+
+def _in_turn(going: dict[str, Generator[Message, None, None]]) -> Iterator[Message]:
+    """Messages of two runs, of whichever has seen fewer tokens."""
     pair = uuid.uuid4().hex
-    going = {
-        side: runner.run_messages(given[side], session_of(session, side), runs) for side in SIDES
-    }
     started = list(going.values())
     seen = dict.fromkeys(SIDES, 0)
     try:
@@ -98,17 +109,15 @@ def session_of(session: str | None, side: str) -> str | None:
     return None if session is None else f"{session}/{side}"
 
 
-def _check(side: str, values: Mapping[str, Any]) -> None:
+def _check(side: str, values: Mapping[str, Any]) -> tuple[RunSettings, Policy]:
     try:
-        settings, _, _ = runner.check(values)
+        return runner.check_with_text(values)
     except InvalidSettingError as error:
         raise SideError(_in_words(side, error)) from error
-    if not settings.prompt.strip():
-        empty = InvalidSettingError("prompt", settings.prompt, "a text of at least one word")
-        raise SideError(in_page_words(empty))
 
 
 def _in_words(side: str, error: InvalidSettingError) -> str:
     """What is wrong, with the side where the setting is one of its own or its policy minds it."""
-    own = error.field in SIDED or error.field == "prompt"
+    too_long = error.field == "prompt" and str(error.value).strip()  # for the policy of that side
+    own = error.field in SIDED or too_long
     return f"{side.upper()}: {in_page_words(error)}" if own else in_page_words(error)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.feed import Message, RunFeed, RunInfo, notice
+from app.places import PLACES, Place
 from app.runs import RUNS, Run, Runs
 from lacache_core.errors import InvalidSettingError, LaCacheError
 from lacache_core.models import known_layers
@@ -30,7 +31,8 @@ BORROWS_GPU = GPU is not None
 MESSAGES_PER_SECOND = 10.5
 DEADLINE_SECONDS = 600.0
 """How long a run may take on a public Space; on one's own machine there is Stop."""
-_LOADING_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.25
+_STILL = "What is there can still be looked at."
 
 ENDED = {
     "stop token": "Done: the model ended its text.",
@@ -65,31 +67,69 @@ def check(values: Mapping[str, Any]) -> tuple[RunSettings, Policy, Planner | Non
 def run_messages(
     values: Mapping[str, Any], session: str | None = None, runs: Runs = RUNS
 ) -> Generator[Message, None, None]:
-    """Check, load, run; yields messages for the browser (docs/live-map.md).
+    """Check, wait for a place, load, run; yields messages for the browser (docs/live-map.md).
 
     Closing the generator, ``runs.stop`` and the deadline all end the run within a step.
 
     Raises
     ------
     LaCacheError
-        When the settings or the model do not allow the run; its text is for the user.
+        When the settings or the model do not allow the run, or too many wait already; its text is
+        for the user.
+    """
+    settings, policy = check_with_text(values)
+    with PLACES.ask() as place:
+        yield from going(settings, policy, runs.start(session), place)
+
+
+def check_with_text(values: Mapping[str, Any]) -> tuple[RunSettings, Policy]:
+    """Settings and policy of a run that is about to begin, so there must be a text.
+
+    Raises
+    ------
+    InvalidSettingError
+        As ``check`` does, and where the text is empty.
     """
     settings, policy, _ = check(values)
     if not settings.prompt.strip():
         raise InvalidSettingError("prompt", settings.prompt, "a text of at least one word")
-    run = runs.start(session)
+    return settings, policy
+
+
+def going(
+    settings: RunSettings, policy: Policy, run: Run, place: Place
+) -> Generator[Message, None, None]:
+    """A run that was started, from its turn on; yields messages for the browser."""
     try:
-        yield from loading(settings.model, run.cancel)
+        yield from _waiting(place, run)
+        yield from loading(settings.model, run.cancel, run=run.id)
         if run.cancel.is_set():
-            yield notice("stopped", "Stopped before the model was loaded.")
+            yield notice("stopped", "Stopped before it began.", run.id)
             return
         yield from _running(settings, policy, run)
     finally:
         run.active = False
 
 
-def loading(model_id: str, cancel: threading.Event, what: str = "run") -> Iterator[Message]:
-    """Wait for the model, saying how it goes; ``what`` starts when it is there."""
+def _waiting(place: Place, run: Run) -> Iterator[Message]:
+    """Wait for the turn of a run, saying how many come first."""
+    said = 0
+    while (ahead := place.ahead) and not run.cancel.is_set():
+        if ahead != said:
+            said = ahead
+            first = "one of them has" if ahead == 1 else f"{ahead} of those before it have"
+            text = f"Other runs go on, as many as can at once. Yours starts when {first} ended."
+            yield notice("loading", text, run.id)
+        run.cancel.wait(_POLL_SECONDS)
+
+
+def loading(
+    model_id: str, cancel: threading.Event, what: str = "run", run: str | None = None
+) -> Iterator[Message]:
+    """Wait for the model, saying how it goes; ``what`` starts when it is there.
+
+    ``run`` is the id of the run that it is said of, where there is one.
+    """
     from lacache_core.models import is_loaded, load, load_in_background, loading_state
 
     if not is_loaded(model_id):
@@ -98,8 +138,9 @@ def loading(model_id: str, cancel: threading.Event, what: str = "run") -> Iterat
         while thread.is_alive() and not cancel.is_set():
             if (state := loading_state(model_id)) != said:
                 said = state
-                yield notice("loading", f"{state}. The {what} starts when the model is there.")
-            thread.join(_LOADING_POLL_SECONDS)
+                text = f"{state}. The {what} starts when the model is there."
+                yield notice("loading", text, run)
+            thread.join(_POLL_SECONDS)
     if not cancel.is_set():
         load(model_id)  # at once by now; raises what went wrong
 
@@ -113,7 +154,7 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
         loaded.tokenizer, settings.prompt, chat=settings.chat and settings.mode == "generate"
     )
     stream = TextStream(loaded.tokenizer, special=True)
-    yield notice("loading", _reading(len(ids), settings))
+    yield notice("loading", _reading(len(ids), settings), run.id)
     started = due = time.perf_counter()
     ended = reason = ""
     feed: RunFeed | None = None
@@ -146,17 +187,21 @@ def _running(settings: RunSettings, policy: Policy, run: Run) -> Iterator[Messag
                     due = max(due + 1 / MESSAGES_PER_SECOND, now)
             else:
                 reason, ended = item, ENDED.get(item, "")
+    except GeneratorExit:
+        if feed is not None:  # whoever asks for it later does not wait for more
+            feed.message("stopped", f"Stopped, since the page was left. {_STILL}", "cancelled")
+        raise
     finally:
         steps.close()
     if run.cancel.is_set():
         name, text, reason = (
             "stopped",
-            "Stopped. What is there can still be looked at.",
+            f"Stopped. {_STILL}",
             "cancelled",
         )
     else:
         name, text = ("stopped" if ended.startswith("Stopped") else "done"), ended
-    yield notice(name, text) if feed is None else feed.message(name, text, reason)
+    yield notice(name, text, run.id) if feed is None else feed.message(name, text, reason)
 
 
 def _reading(tokens: int, settings: RunSettings) -> str:

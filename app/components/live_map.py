@@ -78,6 +78,7 @@ def live_map_of(runs: Runs, **options: Any) -> gr.HTML:
       onExport: {asking("export_run")},
       recordings: {json.dumps(offered)},
       maxFileBytes: {MAX_OPEN_BYTES},
+      keeps: "run",
     }}"""
     return module_html(
         "instrument.js",

@@ -18,6 +18,7 @@ from app.components.share import NOTHING, share
 from app.components.text import TextControls, with_kept
 from app.feed import Message, as_text, goes_on
 from app.pair import forget_pair, impossible, pair_messages, stop_pair
+from app.places import CALLS_AT_ONCE
 from app.preview import in_page_words
 from app.recorded import recorded_pair
 from app.runner import describe_problem
@@ -78,7 +79,7 @@ def compare(demo: gr.Blocks) -> None:
             view = module_html(
                 "compare.js",
                 value=as_pair(recorded_messages()),
-                options=f"{{ onGap: {asking('snapshot')} }}",
+                options=f"{{ onGap: {asking('snapshot')}, keeps: 'pair' }}",
                 functions=[named("snapshot", RUNS.snapshot)],
                 elem_id="comparison",
             )
@@ -108,7 +109,7 @@ def compare(demo: gr.Blocks) -> None:
         components,
         [view, said, problem],
         show_progress="hidden",
-        concurrency_limit=4,
+        concurrency_limit=CALLS_AT_ONCE,
         concurrency_id="runs",
         trigger_mode="multiple",  # another pair takes the place of the one that goes on
         preprocess=_UNCHECKED,

@@ -15,6 +15,7 @@ from app.components.module import module_html
 from app.components.share import NOTHING, share
 from app.components.text import TextControls, with_kept
 from app.feed import Message, as_text, goes_on, notice
+from app.places import CALLS_AT_ONCE
 from app.preview import DEFAULT_TOKENS, MOST_DRAWN, in_page_words, preview_message
 from app.runner import describe_problem, run_messages
 from app.runs import RUNS
@@ -96,7 +97,7 @@ def explore(demo: gr.Blocks) -> None:
         components,
         [view, problem],
         show_progress="hidden",
-        concurrency_limit=4,
+        concurrency_limit=CALLS_AT_ONCE,
         concurrency_id="runs",
         trigger_mode="multiple",  # another run takes the place of the one that goes on
         preprocess=_UNCHECKED,

@@ -1,7 +1,7 @@
 // A compaction, close up: the group before and after, which words each layer pattern kept, where the
 // cursor went, and a sentence. Speaks of the compaction that View names.
 
-import { button, count, counted, el, ordinal, svg, throttled, visible } from "./dom.js";
+import { button, count, counted, el, ordinal, paced, svg, visible } from "./dom.js";
 import { compacts, eventName } from "./events.js";
 import { Groups } from "./groups.js";
 import { drawStrip } from "./strip.js";
@@ -37,7 +37,7 @@ export class Closeup {
     this.empty = el("p", { className: "lc-box-empty", textContent: EMPTY });
     this.box = el("div", { className: "lc-box" }, this.strip, this.scroll, this.sentence, this.empty);
     root.append(head, this.box);
-    this.slowly = throttled(() => this.#show(), LIVE_MS);
+    this.due = paced(LIVE_MS);
     this.resizing = new ResizeObserver(([entry]) => {
       this.width = entry.contentRect.width;
       if (this.group) drawStrip(this.strip, this.width, store, this.group);
@@ -56,8 +56,7 @@ export class Closeup {
     const at = view.compaction;
     this.previous.disabled = at < 1;
     this.next.disabled = at >= store.compactions.length - 1;
-    if (store.running && view.following && this.shown !== null) this.slowly();
-    else this.#show();
+    if (!store.running || !view.following || this.shown === null || this.due()) this.#show();
   }
 
   #show() {

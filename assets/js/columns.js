@@ -1,7 +1,7 @@
 // What the map and the curves below a map share: columns across a canvas, the same part of the run in
 // both, and one drawing a frame however often it is asked for.
 
-import { fitCanvas } from "./dom.js";
+import { fitCanvas, pixelRatio } from "./dom.js";
 import { SIDE } from "./margins.js";
 
 export const LEFT = 40;
@@ -10,7 +10,8 @@ export const LEFT = 40;
 export class Columns {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    // Opaque, so that what lies under it is not painted and then blended with it.
+    this.context = canvas.getContext("2d", { alpha: false });
     this.resizing = new ResizeObserver(() => this.resize());
     this.resizing.observe(canvas);
   }
@@ -26,6 +27,13 @@ export class Columns {
   get across() {
     this.room ||= this.canvas.clientWidth;
     return Math.max(10, this.room - LEFT - SIDE);
+  }
+
+  /** All of the canvas as the panel that it lies on. */
+  blank() {
+    const { context: g, canvas } = this;
+    g.fillStyle = this.palette.panel;
+    g.fillRect(0, 0, canvas.width / pixelRatio(), canvas.height / pixelRatio());
   }
 
   /** Draws in the next animation frame; many requests make one drawing. */

@@ -31,25 +31,27 @@ export class Compactions {
     // Kept here, since asking the page would make it lay everything out in between.
     Object.assign(this, { top: 0, height: 0 });
     this.box.addEventListener("scroll", () => {
-      this.top = this.box.scrollTop;
+      this.top = this.scrolled = this.box.scrollTop;
       this.#render();
     });
     this.resizing = new ResizeObserver(([entry]) => {
       this.height = entry.contentRect.height;
       this.#reveal();
       this.#render();
+      this.scroll();
     });
     this.resizing.observe(this.box);
   }
 
-  update() {
+  /** Everything but how far the list is scrolled. */
+  write() {
     const { store, view } = this;
     if (this.run !== store.run) {
       this.run = store.run;
       this.rows.clear();
       this.space.replaceChildren();
       this.current = -1;
-      this.top = this.box.scrollTop = 0;
+      this.top = 0;
     }
     this.space.style.height = `${store.compactions.length * this.row}px`;
     const current = view.compaction;
@@ -67,12 +69,18 @@ export class Compactions {
     this.#render();
   }
 
+  /** Scrolls to where the list was told to stand; has the page laid out, so it comes after all that is written. */
+  scroll() {
+    if (this.scrolled === this.top) return;
+    this.scrolled = this.box.scrollTop = this.top;
+  }
+
   #reveal() {
     const { box, height } = this;
     const top = Math.max(0, this.current) * this.row; // below the heading, which stays in sight
     if (box.matches(":hover") && this.view.following) return; // somebody reads there
-    if (top < this.top) this.top = box.scrollTop = top;
-    else if (top + this.row > this.top + height - HEAD) this.top = box.scrollTop = top + this.row + HEAD - height;
+    if (top < this.top) this.top = top;
+    else if (top + this.row > this.top + height - HEAD) this.top = top + this.row + HEAD - height;
   }
 
   #render() {

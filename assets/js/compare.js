@@ -20,6 +20,7 @@ import { Pair, SIDES } from "./pair.js";
 import { Raster } from "./raster.js";
 import { Readout } from "./readout.js";
 import { watchRoom } from "./room.js";
+import { keep, recall } from "./recall.js";
 import { RunStore } from "./store.js";
 import { watchTheme } from "./theme.js";
 import { CHIPS, Toolbar, withoutLabel } from "./toolbar.js";
@@ -27,6 +28,7 @@ import { Words } from "./words.js";
 
 const TALL = [250, 0.34, 370]; // of each run's map: least, share of the window's height, most
 const SLOW_MS = 160;
+const RECORDED = "recorded"; // the pair that the page opens with (app/pages/compare.py)
 const TELL_MS = 300; // while runs go on: nobody reads numbers that change faster
 const GIST_MS = 1200;
 const ALIKE = 0.01; // of a perplexity: a smaller difference is none
@@ -36,8 +38,8 @@ export function mount(element, options = {}) {
 }
 
 class Comparison {
-  constructor(element, { onGap = async () => null }) {
-    Object.assign(this, { element, pairs: {} });
+  constructor(element, { onGap = async () => null, keeps = "" }) {
+    Object.assign(this, { element, keeps, pairs: {} });
     this.stores = { a: new RunStore(), b: new RunStore() };
     this.pair = new Pair(this.stores.a, this.stores.b);
     this.views = linkedViews(this.pair);
@@ -56,6 +58,7 @@ class Comparison {
     this.#keys();
     element.__comparison = this;
     this.#update();
+    if (keeps) recall(keeps, onGap, (...found) => this.#recalled(...found));
   }
 
   #build() {
@@ -145,6 +148,19 @@ class Comparison {
     for (const message of messages) this.#take(message);
   }
 
+  /** The visitor's pair from before the page was loaded anew, unless another one is looked at by now. */
+  #recalled(found, { pair, runs }, again) {
+    const shown = SIDES.every((side, k) => (again ? this.stores[side].run === runs[k] : this.pairs[side] === RECORDED));
+    if (shown) SIDES.forEach((side, k) => this.#take({ pair, side, message: found[k] }));
+    return shown;
+  }
+
+  #keep() {
+    const { pairs, stores } = this;
+    if (!this.keeps || pairs.a !== pairs.b || pairs.a === RECORDED) return;
+    keep(this.keeps, { pair: pairs.a, runs: SIDES.map((side) => stores[side].run) });
+  }
+
   #take({ pair, side, message }) {
     const store = this.stores[side];
     const before = store.run;
@@ -152,6 +168,7 @@ class Comparison {
     if (message.kind !== "notice") this.pairs[side] = pair;
     this.pair.refresh(this.pairs.a !== undefined && this.pairs.a === this.pairs.b);
     if (store.run !== before) {
+      this.#keep();
       this.clock.stop();
       for (const view of Object.values(this.views)) view.reset();
       for (const map of this.maps) map.fitHeight();

@@ -41,7 +41,7 @@ export class Curves extends Columns {
     const { context: g, palette, losses, plot, view } = this;
     const ratio = pixelRatio();
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, this.room, CURVES_HEIGHT);
+    this.blank();
     if (!losses.length) return;
     this.ends = [Math.max(0, Math.floor(view.visible[0])), Math.min(losses.length, Math.ceil(view.visible[1]))];
     this.now = Math.min(this.store.seen(view.clock), losses.length) - 1;

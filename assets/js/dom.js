@@ -83,6 +83,12 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Sets the children only where they are others: what stands there already is not laid out again. */
+export function setChildren(node, children) {
+  const same = node.childNodes.length === children.length && children.every((child, k) => child.isEqualNode(node.childNodes[k]));
+  if (!same) node.replaceChildren(...children);
+}
+
 /** Makes a button of the page usable or not, by its id; one that is not there is left alone. */
 export function enable(id, on) {
   const node = document.getElementById(id);
@@ -100,6 +106,17 @@ export function throttled(work, interval) {
       last = performance.now();
       work();
     }, Math.max(0, Math.min(interval, last + interval - performance.now())));
+  };
+}
+
+/** A function that tells, when asked, whether it is `interval` milliseconds since it last said yes. */
+export function paced(interval) {
+  let last = -Infinity;
+  return () => {
+    const now = performance.now();
+    if (now - last < interval) return false;
+    last = now;
+    return true;
   };
 }
 

@@ -50,11 +50,14 @@ class Instrument {
     this.view.onChange((what) => this.#viewChanged(what));
     this.slowly = throttled(() => {
       this.due = [() => {
-        this.words.update();
+        this.words.write();
         if (!this.view.focus) this.readout.update();
       }, () => {
-        this.compactions.update();
+        this.compactions.write();
         this.closeup.update();
+      }, () => {
+        this.words.scroll();
+        this.compactions.scroll();
       }];
       // While a run goes on they go along with what is told of its updates.
       clearTimeout(this.patience);

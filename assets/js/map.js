@@ -108,7 +108,7 @@ export class MapView extends Columns {
     const ratio = pixelRatio();
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     const tall = this.canvas.height / ratio;
-    g.clearRect(0, 0, this.canvas.width / ratio, tall);
+    this.blank();
     if (!store.layers || !store.length) return;
     const [first, last] = view.visible;
     this.raster.draw(store, view, first, last, Math.round(plot.width * ratio));

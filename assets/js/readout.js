@@ -1,7 +1,7 @@
 // What is known of the cell that is looked at, in words. A second copy, renewed less often, is what
 // screen readers read out.
 
-import { counted, el, ordinal, percent, throttled, visible } from "./dom.js";
+import { counted, el, ordinal, percent, setChildren, throttled, visible } from "./dom.js";
 import { standIn } from "./standin.js";
 
 const SAY_EVERY_MS = 900;
@@ -56,7 +56,7 @@ export class Readout {
   }
 
   #show(parts) {
-    this.facts.replaceChildren(...parts.map(([name, value, extra]) => {
+    setChildren(this.facts, parts.map(([name, value, extra]) => {
       const shown = el("dd", { textContent: value });
       if (extra) shown.append(extra);
       return el("div", {}, el("dt", { textContent: name }), shown);

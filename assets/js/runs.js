@@ -6,6 +6,7 @@ import { snapshotOf } from "./copy.js";
 import { count, el, setText } from "./dom.js";
 import { eventHeading, eventName } from "./events.js";
 import { menu } from "./menu.js";
+import { keep, recall } from "./recall.js";
 import { compactionsCsv, download, fileName, picture } from "./save.js";
 import { decode } from "./store.js";
 import { Versus } from "./versus.js";
@@ -39,6 +40,7 @@ export class Runs {
     this.nodes = [];
     this.#chooser();
     this.#saver();
+    if (options.keeps) recall(options.keeps, (run) => instrument.onGap(run), (...found) => this.#recalled(...found));
   }
 
   #chooser() {
@@ -96,6 +98,7 @@ export class Runs {
       this.shown = store.run;
       if (store.setup.origin === "recorded") this.known.set(store.run, snapshotOf(store));
       const { origin, title, about } = store.setup;
+      if (this.options.keeps && store.run !== null && !CHIPS[origin]) keep(this.options.keeps, { runs: [store.run] });
       this.caption.hidden = !CHIPS[origin] || !title;
       this.title.textContent = title || "";
       this.about.textContent = about || "";
@@ -151,6 +154,19 @@ export class Runs {
     const { store } = this.instrument;
     if (store.run !== null && !CHIPS[store.setup.origin] && store.run !== snapshot.run) this.mine = snapshotOf(store);
     this.instrument.show(snapshot);
+  }
+
+  /** The visitor's run from before the page was loaded anew, unless another one is looked at by now. */
+  #recalled([snapshot], _, again) {
+    const { store } = this.instrument;
+    const wanted = again ? store.run === snapshot.run : store.run === null || store.setup.origin === "recorded";
+    if (!wanted) return false;
+    if (again) this.instrument.receive(snapshot);
+    else {
+      this.show(snapshot);
+      this.say("The page was loaded anew; this is your run from before.");
+    }
+    return true;
   }
 
   /** The snapshot of a recording; asked for once. Null when it cannot be had, which is then said. */

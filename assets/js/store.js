@@ -27,6 +27,7 @@ export class RunStore {
   constructor() {
     this.state = this.told = NOTHING; // `told`: what the run that is shown says of itself, without notices
     this.past = new Set(); // runs that were left behind: what still arrives of them is late
+    this.coming = null; // the run that was spoken of last, until it is shown
     this.#clear();
     this.moment = new Moment(this);
     this.accumulated = new Accumulated(this);
@@ -66,11 +67,12 @@ export class RunStore {
   /** Takes a message in. Returns "applied", "ignored", or "gap" when a snapshot is needed. */
   apply(message) {
     if (!message || typeof message !== "object") return "ignored";
+    if (this.past.has(message.run)) return "ignored";
     if (message.kind === "notice") {
+      if (message.run && message.run !== this.run) this.#awaits(message.run);
       this.state = message.state;
       return "applied";
     }
-    if (this.past.has(message.run)) return "ignored";
     if (message.kind === "snapshot") {
       if (message.run === this.run && message.seq < this.seq) return "ignored";
       this.#snapshot(message);
@@ -90,6 +92,12 @@ export class RunStore {
     return "applied";
   }
 
+  /** A run that is to come: what is shown until then says nothing of its own any more. */
+  #awaits(run) {
+    if (this.coming !== null && this.coming !== run) this.past.add(this.coming);
+    this.coming = run;
+  }
+
   #delta(message) {
     this.seq = message.seq;
     for (const step of message.steps) this.#step(step);
@@ -103,6 +111,7 @@ export class RunStore {
     const same = message.run === this.run;
     const frames = this.frames;
     if (this.run !== null && !same) this.past.add(this.run);
+    if (!same) this.coming = null;
     this.#clear();
     if (same) this.frames = frames;
     this.run = message.run;
@@ -186,7 +195,8 @@ export class RunStore {
     const { mass } = message;
     if (mass) this.frames.push(mass.step, mass.length, decode(mass.values, Uint8Array));
     this.figures = message.figures || {};
-    this.state = this.told = message.state;
+    this.told = message.state;
+    if (this.coming === null) this.state = this.told;
   }
 
   /** A failure is no longer spoken of: the run that is shown is, as it was. Whether there was one. */

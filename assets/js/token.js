@@ -1,7 +1,7 @@
 // The token that is locked or pointed at, with all that is known of it: what it is, which layers held
 // it how long, and the attention it received over the run. Of a fixed height, so that nothing jumps.
 
-import { button, count, el, ordinal, percent, setText, svg, throttled, visible } from "./dom.js";
+import { button, count, el, ordinal, paced, percent, setChildren, setText, svg, throttled, visible } from "./dom.js";
 import { drops, received } from "./history.js";
 import { heldBy, layerDots } from "./readout.js";
 import { standIn } from "./standin.js";
@@ -31,12 +31,12 @@ export class TokenPanel {
     this.box = el("div", { className: "lc-box" }, this.full, this.empty);
     root.append(head, this.box);
     this.soon = throttled(() => this.#show(), SOON_MS);
-    this.slowly = throttled(() => this.#show(), LIVE_MS);
+    this.due = paced(LIVE_MS);
   }
 
   update() {
     if (this.view.focus || !this.store.running) this.soon();
-    else this.slowly();
+    else if (this.due()) this.#show();
   }
 
   #show() {
@@ -61,7 +61,7 @@ export class TokenPanel {
     const { store, view } = this;
     const own = store.tokens[token];
     const spaces = own.trim() ? own.length - own.replace(/^ +/, "").length : 0;
-    this.face.replaceChildren(el("mark", {}, el("i", { textContent: "␣".repeat(spaces) }), visible(own.slice(spaces))));
+    setChildren(this.face, [el("mark", {}, el("i", { textContent: "␣".repeat(spaces) }), visible(own.slice(spaces)))]);
     const loss = store.nll[token];
     const facts = [
       ["id", count(store.ids[token])],
@@ -71,7 +71,7 @@ export class TokenPanel {
       ["held by", heldBy(store, token, view.clock)],
     ].map(([name, value]) => el("div", {}, el("dt", { textContent: name }), el("dd", { textContent: value })));
     facts.at(-1).append(layerDots(store, token, view.clock));
-    this.facts.replaceChildren(...facts);
+    setChildren(this.facts, facts);
   }
 
   /** A line a layer, or a thinner one a head, from the step in which the token joined to the one that dropped it. */
@@ -167,7 +167,7 @@ function chart(title, top, bottom) {
     },
     say(words) {
       const parts = typeof words === "string" ? [["", words]] : words;
-      said.replaceChildren(...parts.map(([name, text]) =>
+      setChildren(said, parts.map(([name, text]) =>
         el("span", {}, ...(name ? [el("i", { className: `lc-key lc-key-${name}` })] : []), text)));
       picture.setAttribute("aria-label", `${title}: ${parts.map(([, text]) => text).join(", ")}`);
     },

@@ -51,7 +51,13 @@ export class Words {
   }
 
   update() {
-    const { store, view } = this;
+    this.write();
+    this.scroll();
+  }
+
+  /** Everything but what is in sight of it. */
+  write() {
+    const { store } = this;
     if (this.run !== store.run) {
       this.run = store.run;
       this.clear();
@@ -59,6 +65,11 @@ export class Words {
     if (store.length && !this.stretches.length) this.body.replaceChildren();
     this.#grow();
     for (const stretch of this.stretches) if (stretch.spans) this.#shade(stretch);
+  }
+
+  /** Brings into sight what is spoken of; has the page laid out, so it comes after all that is written. */
+  scroll() {
+    const { store, view } = this;
     const locked = view.locked?.token;
     const goal = locked !== undefined ? `at ${locked}` : view.following ? "end" : `seen ${view.clock}`;
     if (goal === this.shown && (goal !== "end" || !this.atEnd)) return;

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from stand_in import stand_in
 
-from app import runner
+from app import pair, runner
 from app.pages import compare
 from app.pair import SideError, forget_pair, impossible, pair_messages, stop_pair
+from app.places import Places
 from app.recorded import FOLDER, MAX_BYTES, PAIR, recorded_pair
 from app.runner import run_messages
 from app.runs import Runs
@@ -52,11 +53,11 @@ def test_each_run_is_what_it_is_alone(mode):
 
 
 def test_whichever_has_seen_less_goes_on(monkeypatch):
-    def one(values, session, runs):
-        for seen in range(0, 60, values["read_chunk"]):
+    def one(settings, policy, run, place):
+        for seen in range(0, 60, settings.read_chunk):
             yield {"kind": "delta", "figures": {"seen": seen}, "state": {"name": "running"}}
 
-    monkeypatch.setattr(runner, "run_messages", one)
+    monkeypatch.setattr(runner, "going", one)
     slow = {**VALUES["b"], "read_chunk": 2}
     found = list(pair_messages({**VALUES, "a": {**VALUES["a"], "read_chunk": 6}, "b": slow}))
     seen = {"a": 0, "b": 0}
@@ -80,6 +81,27 @@ def test_stop_and_leaving_end_both():
         end("me", runs)
         last = {item["side"]: item["message"]["state"]["name"] for item in messages}
         assert last == {"a": "stopped", "b": "stopped"} and runs.active == 0
+
+
+def test_a_pair_takes_one_place_and_stop_reaches_both_before_the_second_has_begun(monkeypatch):
+    places = Places(at_once=1)
+    monkeypatch.setattr(pair, "PLACES", places)
+    runs = Runs(recorded=[])
+    messages = pair_messages(VALUES, "me", runs)
+    first = next(messages)
+    assert first["side"] == "a" and first["message"]["state"]["name"] == "loading"
+    with places.ask() as after:
+        assert runs.active == 2 and after.ahead == 1
+    stop_pair("me", runs)
+    rest = list(messages)
+    last = {item["side"]: item["message"]["state"]["name"] for item in rest}
+    assert last == {"a": "stopped", "b": "stopped"} and runs.active == 0
+    assert not any("tokens" in item["message"] for item in rest if item["side"] == "b")
+
+
+def test_an_empty_text_is_neither_side_s_fault():
+    with pytest.raises(SideError, match="^Text is empty"):
+        next(pair_messages({**VALUES, "": {**SHARED, "prompt": " "}}))
 
 
 def test_closing_ends_both():

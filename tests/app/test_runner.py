@@ -10,6 +10,7 @@ import pytest
 from stand_in import stand_in
 
 import app.runner as runner
+from app.places import NoPlaceError, Places
 from app.runner import check, describe_problem, run_messages
 from app.runs import Runs
 from lacache_core import models
@@ -80,6 +81,58 @@ def test_leaving_frees_the_run():
     next(messages)
     runs.forget("me")
     assert list(messages)[-1]["state"]["name"] == "stopped"
+
+
+def test_a_run_that_was_left_does_not_seem_to_go_on():
+    runs = Runs()
+    messages = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
+    run = next(message for message in messages if message["kind"] == "snapshot")["run"]
+    messages.close()
+    state = runs.snapshot(run)["state"]
+    assert state["name"] == "stopped" and "left" in state["message"]
+    assert runs.trace(run).manifest["stop_reason"] == "cancelled"
+
+
+def test_a_run_waits_for_its_turn_and_says_so(monkeypatch):
+    places, runs = Places(at_once=1), Runs()
+    monkeypatch.setattr(runner, "PLACES", places)
+    line = [places.ask(), places.ask()]
+    messages = run_messages(VALUES, "me", runs)
+    first = next(messages)
+    assert first["state"]["name"] == "loading"
+    assert first["state"]["message"].endswith("starts when 2 of those before it have ended.")
+    places.leave(line[0])
+    second = next(messages)
+    assert second["state"]["message"].endswith("starts when one of them has ended.")
+    places.leave(line[1])
+    *_, last = messages
+    assert last["state"]["name"] == "done" and last["run"] == first["run"] == second["run"]
+    with places.ask() as place:
+        assert place.ahead == 0  # it gave its own back
+
+
+def test_a_run_that_waits_can_be_stopped_and_replaced(monkeypatch):
+    places, runs = Places(at_once=1), Runs()
+    monkeypatch.setattr(runner, "PLACES", places)
+    with places.ask():
+        waiting = run_messages(VALUES, "me", runs)
+        next(waiting)
+        again = run_messages(VALUES, "me", runs)
+        assert next(again)["state"]["name"] == "loading"
+        assert [m["state"]["message"] for m in waiting] == ["Stopped before it began."]
+        assert runs.stop("me")
+        assert [m["state"]["name"] for m in again] == ["stopped"]
+        assert runs.active == 0
+
+
+def test_where_too_many_wait_the_reason_is_said_and_the_own_run_goes_on(monkeypatch):
+    places, runs = Places(at_once=1, waiting=0), Runs()
+    monkeypatch.setattr(runner, "PLACES", places)
+    mine = run_messages({**VALUES, "max_new_tokens": 5}, "me", runs)
+    next(mine)
+    with pytest.raises(NoPlaceError):
+        next(run_messages(VALUES, "me", runs))
+    assert list(mine)[-1]["state"]["name"] == "done"
 
 
 def test_a_session_that_is_gone_holds_on_to_nothing():

@@ -48,6 +48,22 @@ def test_it_opens_with_a_pair_that_says_something(compare):
     assert page.inner_text("nav a >> nth=0") == "Explore"
 
 
+def test_after_the_page_was_loaded_anew_the_own_pair_is_there_again(compare):
+    page = compare()
+    run(page)
+    page.wait_for_function(f"() => {C}.stores.a.length > 8 && {C}.stores.b.length > 8")
+    own = page.evaluate(f"['a', 'b'].map((s) => {C}.stores[s].run)")
+    page.reload()
+    page.wait_for_selector(".lc-compare")
+    compare.opened[-1].problems.clear()  # Gradio complains of the stream that was cut
+    page.wait_for_function(
+        f"(own) => ['a', 'b'].every((s, k) => {C}.stores[s].run === own[k])", arg=own
+    )
+    wait_both(page, "stopped", seconds=20)
+    assert page.evaluate(f"{C}.pair.matched")
+    wait_idle(page)
+
+
 def test_both_sides_run_in_turn_and_end_with_a_loss_for_every_word(compare):
     page = compare()
     run(page)

@@ -9,6 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from forms import number, reload
 from idle import wait_idle
 
+from app import runner
+from app.places import Places
 from app.runner import RUNS
 from app.wire import WIRE
 
@@ -204,6 +206,45 @@ def test_a_try_that_fails_leaves_the_run_that_goes_on_alone(explore, carried):
     wait_state(page, "stopped", "done")
     page.wait_for_timeout(300)
     assert "-5" in page.inner_text("#run-problem")
+
+
+def test_a_run_that_waits_for_its_turn_says_so_and_can_be_stopped(explore, monkeypatch):
+    places = Places(at_once=1)
+    monkeypatch.setattr(runner, "PLACES", places)
+    page = explore()
+    fill(page, LONG, new_tokens=8, budget=128)
+    with places.ask():
+        page.click("#run")
+        page.wait_for_function(
+            "() => document.querySelector('.lc-message').textContent.includes('Other runs go on')"
+        )
+        page.click("#stop")
+        wait_state(page, "stopped", seconds=5)
+        page.click("#run")
+        page.wait_for_function(f"() => {STORE}.state.name === 'loading'")
+    wait_state(page, "done")
+    assert store(page, "s.setup.origin") == "live"
+
+
+def test_after_the_page_was_loaded_anew_the_own_run_is_there_again(explore):
+    page = explore()
+    run(page, LONG, new_tokens=400, budget=128)
+    wait_tokens(page, 100)
+    own = store(page, "s.run")
+    page.reload()
+    page.wait_for_selector(".lc-canvas")
+    explore.opened[-1].problems.clear()  # Gradio complains of the stream that was cut
+    page.wait_for_function(f"(run) => {STORE}.run === run", arg=own)
+    wait_state(page, "stopped", seconds=20)  # a run ends with the page that it was for
+    assert store(page, "s.length") >= 100
+    assert "from before" in page.inner_text(".lc-said")
+    wait_idle(page)
+    page.click("#run")
+    page.wait_for_function(
+        f"(run) => {STORE}.setup.origin === 'live' && {STORE}.run !== run", arg=own
+    )
+    page.click("#stop")
+    wait_state(page, "stopped")
 
 
 def test_without_that_line_they_come_through_gradio(explore, monkeypatch):

@@ -127,6 +127,44 @@ def test_without_an_answer_it_asks_again_but_not_at_every_message(live):
     assert live.page.evaluate("asked.length") == 2
 
 
+def test_a_server_that_does_not_answer_is_asked_again_though_nothing_more_comes(live):
+    run, messages = made(**RUNS["interleaved"])
+    live.receive(messages[:10])
+    live.page.evaluate(
+        """s => { window.answer = () => (asked.length < 3 ? Promise.reject(new Error()) : s); }""",
+        run.feed.snapshot(),
+    )
+    live.receive(messages[20:])
+    live.page.wait_for_function(
+        "I.stats.tokens === I.store.tokens.length && I.store.waiting === null"
+    )
+    assert live.stats["tokens"] == run.trace.num_tokens and live.stats["gaps"] == 1
+    assert live.page.evaluate("asked.length") == 3
+
+
+def test_what_is_said_of_a_run_that_was_replaced_comes_too_late(live):
+    _, shown = made(run="shown", **RUNS["interleaved"])
+    _, new = made(run="new", **RUNS["staircase"])
+
+    def told(run, name, message):
+        return {"kind": "notice", "run": run, "state": {"name": name, "message": message}}
+
+    said = live.page.locator(".lc-message")
+    live.receive([*shown[:-1], told("between", "loading", "Waits.")])
+    live.receive([told("new", "loading", "Reads."), told("between", "stopped", "Stopped.")])
+    assert said.inner_text() == "Reads."
+    live.receive(shown[-1:])  # the rest of what is shown is taken in, but it is not news
+    assert live.stats["tokens"] == len(shown[0]["tokens"]) + sum(
+        len(s["t"]) for m in shown[1:] for s in m["steps"]
+    )
+    assert said.inner_text() == "Reads."
+    live.receive(
+        [*new, told("shown", "loading", "Too late."), told("between", "failed", "Too late.")]
+    )
+    assert live.stats["run"] == "new"
+    assert live.page.get_attribute(".lc-chip", "data-state") == new[-1]["state"]["name"]
+
+
 def test_messages_that_come_twice_or_late_change_nothing(live):
     _, first = made(run="first", **RUNS["interleaved"])
     _, second = made(run="second", **RUNS["staircase"])
