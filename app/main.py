@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from app.early import EarlyScript
 from app.pages.compare import compare
 from app.pages.evaluate import evaluate
 from app.pages.explore import explore
+from app.runs import RUNS
 from app.theme import ASSETS, css_paths, early_script, head, theme
 from app.wire import WIRE
 from lacache_core.models import load_in_background
@@ -25,6 +28,8 @@ from lacache_core.settings import default_model_id
 from lacache_core.turns import take_turns
 
 DEFAULT_PORT = 7860
+_PATIENCE_SECONDS = 2.0
+_LAST_WORD_SECONDS = 0.3
 _MAIN_PAGE = "Explore"
 PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Compare": compare, "Evaluate": evaluate}
 """The pages beside Explore, in the order of the menu; the address is the name in small letters."""
@@ -106,4 +111,21 @@ def main() -> None:
     load_in_background(default_model_id())
     demo.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
     print(f"LaCache explorer: http://{host}:{port}  (Ctrl+C ends it)", flush=True)
-    demo.block_thread()
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("Ending.", flush=True)
+        _end(demo)
+
+
+def _end(demo: gr.Blocks) -> None:
+    """Stop serving, as soon as open pages know that what they follow is over.
+
+    Gradio's own way of ending waits five seconds for open pages to go by themselves.
+    """
+    RUNS.stop_all()
+    late = time.monotonic() + _PATIENCE_SECONDS
+    while RUNS.active and time.monotonic() < late:
+        time.sleep(0.05)
+    time.sleep(_LAST_WORD_SECONDS)
+    demo.close(verbose=False)

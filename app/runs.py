@@ -114,6 +114,12 @@ class Runs:
             with self._lock:
                 self._of_session.pop(session, None)
 
+    def stop_all(self) -> None:
+        """Stop whatever goes on."""
+        with self._lock:
+            for run in self._by_id.values():
+                run.cancel.set()
+
     @property
     def active(self) -> int:
         """How many runs are going."""

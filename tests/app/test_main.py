@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,28 @@ def test_building_the_page_imports_no_torch():
     """So that the page is there long before the model is."""
     code = "import sys; from app.main import build; build(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_it_ends_when_it_is_interrupted_though_pages_are_open():
+    port = free_port()
+    served = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        for line in served.stdout:
+            if "LaCache explorer: http" in line:
+                break
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/gradio_api/heartbeat/open")
+        with page:
+            served.send_signal(signal.SIGINT)
+            said = served.stdout.read()
+        assert served.wait(timeout=60) == 0
+        assert "Ending." in said and "Traceback" not in said
+    finally:
+        served.kill()
+        served.stdout.close()
