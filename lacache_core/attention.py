@@ -4,8 +4,8 @@ An attention function registered with transformers leaves the output to SDPA and
 those rows of the softmax that somebody asked for: the last query's for a picture, others for a
 policy that decides by them. A row costs ``O(heads * length * head_dim)`` per layer and is computed
 only inside ``recording``; every other call on the same model goes straight to SDPA. On a CPU a step
-of one token is given to SDPA so that every key and value is read once, not once for each query head
-that shares it. Knows nothing of policies.
+of one token is computed here, watched or not: every key is read once, not once for each query head
+that shares it nor once more for whoever watches. Knows nothing of policies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from threading import Lock
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -55,12 +54,15 @@ class AttentionStates:
         for SDPA (boolean or additive).
     scaling
         Factor on the scores; ``1 / sqrt(D)`` when None.
+    weights
+        ``float32[B, kv_heads, group, n]``: attention of a single query, where it is known already.
     """
 
     query: torch.Tensor
     key: torch.Tensor
     mask: torch.Tensor | None = None
     scaling: float | None = None
+    weights: torch.Tensor | None = None
 
     def mass(self, queries: range) -> torch.Tensor:
         """Attention that each entry gets from these queries: their sum, mean over query heads.
@@ -70,6 +72,8 @@ class AttentionStates:
         float32[B, kv_heads, n]
             The mean is over the query heads that share a key-value head.
         """
+        if self.weights is not None:
+            return self.weights.mean(dim=2)
         batch, heads, _, _ = self.query.shape
         kv_heads, length = self.key.shape[1], self.key.shape[2]
         out = torch.zeros(batch, kv_heads, length, device=self.key.device)
@@ -163,8 +167,9 @@ class AttentionTally:
 class _Layers:
     """Mass of one step by layer, for the first text of a batch.
 
-    A step of one token waits until all layers are there: their keys lie side by side in this
-    library's buffers, and one product over all of them costs a fraction of one for each.
+    A step of one token whose attention SDPA kept to itself waits until all layers are there: their
+    keys lie side by side in this library's buffers, and one product over all of them costs a
+    fraction of one for each.
     """
 
     def __init__(self) -> None:
@@ -175,7 +180,8 @@ class _Layers:
 
     def add(self, layer: int, states: AttentionStates, queries: range) -> None:
         """A layer's states, and the queries of it that count."""
-        one = states.query.shape[2] == 1 and len(queries) == 1 and states.mask is None
+        known = states.weights is not None
+        one = not known and states.query.shape[2] == 1 and len(queries) == 1 and states.mask is None
         shared = states.key.untyped_storage().nbytes() > 2 * states.key.nbytes
         self._found[layer] = states if one and shared else states.mass(queries)[0]
 
@@ -213,7 +219,8 @@ def _side_by_side(parts: list[torch.Tensor]) -> torch.Tensor | None:
 
 
 def _on_host(mass: torch.Tensor) -> FloatArray:
-    return mass.detach().cpu().numpy().astype(np.float32)
+    found: FloatArray = mass.detach().float().cpu().numpy()
+    return found
 
 
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("lacache_recorders", default=())
@@ -287,17 +294,21 @@ def _observed_attention(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """SDPA's output; whoever is recording in this thread is shown what it comes from."""
+    scaling = kwargs.get("scaling")
+    weights: torch.Tensor | None = None
+    out: tuple[torch.Tensor, torch.Tensor | None]
+    with timed("attention"):
+        one = query.shape[2] == 1 and attention_mask is None and query.device.type == "cpu"
+        if one and query.dtype == torch.float32 and _plain(kwargs):
+            found, weights = _of_one(query, key, value, scaling)
+            out = (found, None)
+        else:
+            out = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     if recorders := _recorders.get():
-        states = AttentionStates(query, key, attention_mask, kwargs.get("scaling"))
+        states = AttentionStates(query, key, attention_mask, scaling, weights)
         with timed("observing"):
             for recorder in recorders:
                 recorder.record(int(module.layer_idx), states)  # type: ignore[arg-type]
-    with timed("attention"):
-        one = query.shape[2] == 1 and attention_mask is None and query.device.type == "cpu"
-        if one and query.shape[1] != key.shape[1] and _plain(kwargs):
-            return _by_groups(query, key, value, kwargs.get("scaling")), None
-        out: tuple[torch.Tensor, torch.Tensor | None]
-        out = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return out
 
 
@@ -308,14 +319,15 @@ def _plain(kwargs: Mapping[str, Any]) -> bool:
     )
 
 
-def _by_groups(
+def _of_one(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
-) -> torch.Tensor:
-    """Attention of one query that sees everything: ``[B, 1, heads, D]``.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Output of one query that sees everything, ``[B, 1, heads, D]``, and its attention.
 
     The query heads that share a key-value head are further queries of it.
     """
     batch, heads, _, width = query.shape
     grouped = query.reshape(batch, key.shape[1], -1, width)
-    out = torch.nn.functional.scaled_dot_product_attention(grouped, key, value, scale=scaling)
-    return out.reshape(batch, 1, heads, -1)
+    grouped = grouped * (width**-0.5 if scaling is None else scaling)
+    weights = torch.matmul(grouped, key.transpose(-1, -2)).softmax(dim=-1)
+    return torch.matmul(weights, value).reshape(batch, 1, heads, -1), weights

@@ -1,4 +1,7 @@
-"""Collecting the events of a run into a ``Trace`` while it happens. Numpy only."""
+"""Collecting the events of a run into a ``Trace`` while it happens.
+
+Needs torch only where there is attention to keep.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lacache_core.plan import IntArray
 from lacache_core.trace import (
@@ -94,7 +98,7 @@ class TraceBuilder:
             for g in event.groups
         )
         if event.mass is not None and step % self._frame_stride == 0:
-            self._frames.append(MassFrame(step, event.mass.astype(np.float16)))
+            self._frames.append(MassFrame(step, _in_half(event.mass)))
             self._frame_bytes += self._frames[-1].mass.nbytes
             self._thin()
 
@@ -132,3 +136,11 @@ class TraceBuilder:
             evicted_by_head=by_head,
             manifest=dict(manifest or {}),
         )
+
+
+def _in_half(mass: FloatArray) -> NDArray[np.float16]:
+    """The same in float16; numpy takes fifty nanoseconds for each number below ``2**-14``."""
+    import torch
+
+    half: NDArray[np.float16] = torch.tensor(mass, dtype=torch.float16).numpy()
+    return half
