@@ -77,7 +77,10 @@ def test_sums_over_queries_equal_eager_attention(monkeypatch, cached, block):
             assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_equals_eager_attention_on_a_compacted_cache():
+@pytest.mark.parametrize("by_sdpa", [False, True])
+def test_equals_eager_attention_on_a_compacted_cache(monkeypatch, by_sdpa):
+    if by_sdpa:  # as on a GPU, also in a step of one token
+        monkeypatch.setattr("lacache_core.attention._plain", lambda _: False)
     model, ids = tiny_model(), random_ids(60)
     eager = tiny_model()
     eager.set_attn_implementation("eager")
