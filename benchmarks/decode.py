@@ -243,7 +243,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", help="local folder or Hub id; default: the embedded model")
     parser.add_argument("--budget", type=int, action="append", help="default 256 and 1024")
     parser.add_argument("--batch", type=int, action="append", help="default 1")
-    parser.add_argument("--steps", type=int, help="steps of each; default: a pass of the ladder")
+    parser.add_argument(
+        "--steps", type=int, help="of each; default: a pass of the ladder, 600 at most"
+    )
     parser.add_argument("--only", action="append", default=[], help="a contender; default: all")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON to this file")
     options = parser.parse_args(arguments)
@@ -255,7 +257,7 @@ def main(arguments: list[str]) -> int:
     rows: list[Row] = []
     for budget in options.budget or [256, 1024]:
         for batch in options.batch or [1]:
-            steps = options.steps or min(600, budget // 2)
+            steps = options.steps or min(600, budget)
             for row in measure(loaded.model, budget, batch, steps, options.only):
                 rows.append(row)
                 print(row, flush=True)

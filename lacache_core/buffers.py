@@ -38,8 +38,14 @@ EXACT = (torch.float32, torch.float64)
 PORTION = 2 << 20
 """Bytes that are moved at a time on a CPU: about what its cache holds beside everything else."""
 
+MOST_TURNS, LARGEST_TURN = 64, 512
+"""How many different turns of a plan's kept entries are remembered, of so many entries at most."""
+
 Positions = npt.NDArray[np.int64]
 CosSin = tuple[torch.Tensor, torch.Tensor]
+
+
+_Views = tuple[list[tuple[torch.Tensor, ...]], list[tuple[torch.Tensor, ...]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +120,7 @@ class KVBuffers:
         self._turned_layers = rotary.turned_layers.to(keys.device)
         self._moves: WeakKeyDictionary[CompactionPlan, _Moves] = WeakKeyDictionary()
         self._same_turn: dict[int, CosSin | None] = {}
+        self._known_turns: dict[tuple[tuple[int, ...], bytes], CosSin | None] = {}
         self._all_turned = bool(rotary.turned_layers.all())
         # Whole lines of memory for the masks and products over them.
         slots = -(-limit // 8) * 8 if all_at_once and limit is not None else 0
@@ -124,6 +131,7 @@ class KVBuffers:
         # One pass over everything, where a kernel can be built and slots stay where they are.
         self._at_once = bool(slots) and not spare and kernels.at_hand(keys.device)
         self._inv_freq: torch.Tensor | None = None
+        self._views: _Views | None = None
         patterns = int(row_of_layer.max()) + 1
         self.arrived_at: Positions = np.zeros((patterns, slots), dtype=np.int64)
 
@@ -190,6 +198,7 @@ class KVBuffers:
         arrived[:, :held] = self.arrived_at[:, :held]
         self.arrived_at = arrived
         self.origin = 0
+        self._views = None
 
     def select_batch(self, rows: torch.Tensor) -> None:
         """Keep the given rows of the batch, in that order (beam search)."""
@@ -207,14 +216,25 @@ class KVBuffers:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write a layer's arriving states behind its ``held`` entries; returns all of them."""
         stop = held + keys.shape[-2]
-        all_keys = self.entries(self.keys, stop, layer)
-        all_values = self.entries(self.values, stop, layer)
-        all_keys[:, :, held:] = keys
-        all_values[:, :, held:] = values
-        if self.arrived_keys is not None:
-            self.entries(self.arrived_keys, stop, layer)[:, :, held:] = keys
-        self.note_arrival(held, stop, base)
+        if layer == 0:
+            self.note_arrival(held, stop, base)
+        if torch.is_grad_enabled():  # what comes of unbinding must not be written to then
+            parts = [self.entries(part, stop, layer) for part in self.parts()]
+            everything, arriving = parts[:2], [part[:, :, held:] for part in parts]
+        else:
+            if layer == 0 or self._views is None:
+                self._views = self._layers(held, stop)
+            everything, arriving = ([part[layer] for part in parts] for parts in self._views)
+        for part, states in zip(arriving, (keys, values, keys), strict=False):
+            part.copy_(states)
+        all_keys, all_values = everything
         return all_keys, all_values
+
+    def _layers(self, held: int, stop: int) -> _Views:
+        """Keys and values layer by layer: all of them, and the places of those that arrive."""
+        arriving = slice(self.origin + held, self.origin + stop)
+        everything = [self.entries(part, stop).unbind() for part in (self.keys, self.values)]
+        return everything, [part[:, :, :, arriving].unbind() for part in self.parts()]
 
     def note_arrival(self, held: int, stop: int, base: int) -> None:
         """The entries behind the first ``held`` arrived where they stand."""
@@ -313,7 +333,7 @@ class KVBuffers:
                 shift,
                 self._numbers(plan.kept),
                 self._by(shift),
-                self._angles(places - plan.kept + shift),
+                self._angles_again(places - plan.kept + shift),
                 self._by(shift - plan.freed),
             )
             self._moves[plan] = found
@@ -388,6 +408,17 @@ class KVBuffers:
     def _angles(self, delta: npt.NDArray[Any]) -> CosSin | None:
         """What turns keys by ``delta[P or 1, n or 1]`` positions; None when that is nothing."""
         return self.rotary.cos_sin(self._numbers(delta)) if delta.any() else None
+
+    def _angles_again(self, delta: npt.NDArray[Any]) -> CosSin | None:
+        """The same, remembered: most plans of a ladder have it in common."""
+        if delta.size > LARGEST_TURN:
+            return self._angles(delta)
+        key = delta.shape, delta.tobytes()
+        if key not in self._known_turns:
+            if len(self._known_turns) >= MOST_TURNS:
+                self._known_turns.clear()
+            self._known_turns[key] = self._angles(delta)
+        return self._known_turns[key]
 
     def _by(self, delta: int) -> CosSin | None:
         """What turns all keys by as much."""

@@ -51,15 +51,17 @@ class _LadderLayer(CacheLayerMixin):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if self._is_compiled(key_states.shape[-2]):
             return self._contents.store(self._index, key_states, value_states)
-        stored: tuple[torch.Tensor, torch.Tensor] = self._update(key_states, value_states)
-        return stored
+        # Disabling takes time of its own, a step many times.
+        update = self._hidden_update if torch.compiler.is_compiling() else self._update
+        return update(key_states, value_states)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator,unused-ignore]
     def _update(
         self, key_states: torch.Tensor, value_states: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         with timed("update"):
             return self._contents.update(self._index, key_states, value_states)
+
+    _hidden_update = torch.compiler.disable(_update)
 
     def _is_compiled(self, arriving: int) -> bool:
         """Whether a compiler looks on, at a step that looks like the next."""

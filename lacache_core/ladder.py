@@ -168,6 +168,12 @@ class Ladder:
             return layer % (self.reduction + 1)
         return layer * (self.reduction + 1) // self.num_layers
 
+    @cached_property
+    def _chosen(self) -> IntArray:
+        """Entries of a group that pattern r keeps: K from offset r on. ``int32[R + 1, 1, K]``"""
+        offset = np.arange(self.reduction + 1)[:, None, None]
+        return (offset + np.arange(self.kept_width)).astype(np.int32)
+
     def next_group(self, length: int, cursor: int) -> tuple[int, bool]:
         """Where the group begins that is compacted at this length, and whether the pass restarts.
 
@@ -196,10 +202,22 @@ class Ladder:
 
     def _fold(self, held: int, arriving: int, cursor: int) -> CompactionPlan:
         """The rule over all arriving tokens: first what is due when, then the moves, in bulk."""
-        total, width, kept = held + arriving, self.group_width, self.kept_width
+        total, width = held + arriving, self.group_width
         groups = self._schedule(held, arriving, cursor)
-        pattern = np.arange(self.reduction + 1, dtype=np.int32)[:, None]
-        chosen = (pattern + np.arange(kept))[:, None, :]  # row r keeps K neighbours from offset r
+        chosen, pattern = self._chosen, self._chosen[:, 0, :1]
+        if not any(group.restart for group in groups[1:]):
+            # One run, before which nothing has moved: as below, without following every entry.
+            start, count = groups[0].start, len(groups)
+            side_by_side = start + width * np.arange(count, dtype=np.int32)[:, None]
+            return CompactionPlan(
+                length=total,
+                start=start,
+                stop=start + count * width,
+                kept=(chosen + side_by_side).reshape(len(chosen), -1),
+                row_of_layer=self.row_of_layer,
+                cursor=groups[-1].cursor,
+                groups=groups,
+            )
         entry = np.tile(np.arange(held, dtype=np.int32), (len(pattern), 1))  # [R + 1, length]
         joined = held
         first, last = total, 0  # the range of entries that any group touched

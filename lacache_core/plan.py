@@ -8,6 +8,7 @@ lies in cache order: numpy rows of text positions here, key and value tensors in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -101,12 +102,21 @@ class CompactionPlan:
 
     def apply(self, rows: IntArray) -> IntArray:
         """Carry the plan out on rows in cache order: ``[P, length] -> [P, length_after]``."""
-        middle = np.take_along_axis(rows, self.kept, axis=1)
+        middle = rows[self._pattern, self.kept]
         return np.concatenate([rows[:, : self.start], middle, rows[:, self.stop :]], axis=1)
 
     def dropped(self, rows: IntArray) -> IntArray:
         """What of ``rows[P, length]`` the plan drops, in order: ``[P, freed]``."""
-        patterns = self.kept.shape[0]
-        gone = np.ones((patterns, self.stop - self.start), dtype=bool)
-        np.put_along_axis(gone, self.kept - self.start, False, axis=1)
-        return rows[:, self.start : self.stop][gone].reshape(patterns, self.freed)
+        return rows[self._pattern, self._gone]
+
+    @cached_property
+    def _pattern(self) -> IntArray:
+        """The number of each pattern, to choose from it: ``[P, 1]``."""
+        return np.arange(len(self.kept), dtype=np.int32)[:, None]
+
+    @cached_property
+    def _gone(self) -> IntArray:
+        """Entries that are not kept, in order: ``int32[P, freed]``."""
+        gone = np.ones((len(self.kept), self.stop - self.start), dtype=bool)
+        gone[self._pattern, self.kept - self.start] = False
+        return (np.nonzero(gone)[1] + self.start).astype(np.int32).reshape(-1, self.freed)

@@ -64,15 +64,22 @@ def stopwatch() -> Iterator[Stopwatch]:
         _running.reset(token)
 
 
-@contextmanager
-def timed(part: str) -> Iterator[None]:
-    """Count what happens inside as this part, if a stopwatch is running."""
-    watch = _running.get()
-    if watch is None:
-        yield
-        return
-    before = watch.turn_to(part)
-    try:
-        yield
-    finally:
-        watch.turn_to(before)
+class timed:  # noqa: N801 - used like a function
+    """Count what happens inside as this part, if a stopwatch is running.
+
+    A class, since a step comes by here a hundred times.
+    """
+
+    __slots__ = ("_before", "_part", "_watch")
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def __enter__(self) -> None:
+        self._watch = _running.get()
+        if self._watch is not None:
+            self._before = self._watch.turn_to(self._part)
+
+    def __exit__(self, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.turn_to(self._before)

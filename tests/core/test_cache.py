@@ -64,6 +64,14 @@ def oracle(config, model, **changes):
     return SlowCache(rule, model.model.rotary_emb.inv_freq, **changes)
 
 
+def test_a_loop_that_forgot_no_grad_gives_the_same(llama):
+    ids, config = random_ids(60), LadderConfig(**SHAPES["overlap"])
+    cache = LadderCache(llama, config)
+    assert torch.is_grad_enabled() and any(p.requires_grad for p in llama.parameters())
+    found = [llama(ids[:, t : t + 1], past_key_values=cache).logits for t in range(60)]
+    assert torch.equal(torch.cat(found, dim=1), run(llama, LadderCache(llama, config), ids))
+
+
 @pytest.mark.parametrize("index", [False, True], ids=["absolute", "index"])
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s != "slack"])
 def test_logits_equal_the_oracle(llama, shape, index):
