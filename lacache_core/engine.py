@@ -67,7 +67,7 @@ class Engine:
         policy: Policy | LadderConfig,
         *,
         observe_every: int = 0,
-        chunk: int = 256,
+        chunk: int = 512,
     ) -> None:
         check_whole("chunk", chunk, 1)
         check_whole("observe_every", observe_every, 0)

@@ -143,7 +143,7 @@ class RunSettings(BaseModel):
         0, ge=0, le=2**31 - 1, title="Seed", description="Equal seeds give equal results."
     )
     chunk: int = Field(
-        256,
+        512,
         ge=1,
         le=1024,
         title="Prefill chunk",

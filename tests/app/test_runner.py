@@ -317,7 +317,7 @@ def test_a_stopped_run_says_so_in_its_trace():
     [
         (1, {}, "1 token."),
         (256, {}, "256 tokens."),
-        (2000, {}, "2,000 tokens, 256 at a time."),
+        (2000, {}, "2,000 tokens, 512 at a time."),
         (2000, {"mode": "read"}, "2,000 tokens, one at a time."),
     ],
 )
