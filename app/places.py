@@ -7,7 +7,6 @@ neither be stopped nor replaced. Knows nothing of runs.
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from lacache_core.errors import LaCacheError
 
@@ -35,12 +34,7 @@ class Place:
     def __enter__(self) -> Place:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._places.leave(self)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from types import TracebackType
 
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -62,17 +61,16 @@ class Line:
         self._wire.open(self.key)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._wire.close(self.key)
 
-    def carries(self, text: str) -> bool:
-        """Send a message to whoever listens; False when nobody does, and it must go elsewhere."""
-        return self._wire.send(self.key, text)
+    def carries(self, text: str, last: bool = False) -> bool:
+        """Send a message to whoever listens; False when it must go through Gradio.
+
+        It must where nobody listens, and so must the last one of a run: what ends a run is said
+        both ways.
+        """
+        return self._wire.send(self.key, text) and not last
 
 
 class Wire:

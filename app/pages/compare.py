@@ -95,7 +95,7 @@ def compare(demo: gr.Blocks) -> None:
                 wrong = gr.skip() if n and not why else why
                 if item is None:
                     yield gr.skip(), said, wrong
-                elif not line.carries(as_pair([item])) or not goes_on(item["message"]):
+                elif not line.carries(as_pair([item]), last=not goes_on(item["message"])):
                     yield as_pair([item], line.key), said, wrong
                 elif (now := time.monotonic()) > said_at + _SAYS_EVERY:
                     said_at = now

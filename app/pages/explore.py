@@ -80,14 +80,13 @@ def explore(demo: gr.Blocks) -> None:
         values = dict(zip(names, given, strict=True))
         with WIRE.line() as line:
             for n, message in enumerate(_run_for_page(values, request.session_hash)):
-                # What ends a run is said both ways: it may say what stands beside Run.
-                if goes_on(message):
-                    if not line.carries(as_text(message)):
-                        # Why another try failed stays there, while this run goes on.
-                        yield as_text({**message, "line": line.key}), gr.skip() if n else ""
-                else:
-                    line.carries(as_text(message))
+                last = not goes_on(message)
+                if line.carries(as_text(message), last):
+                    continue
+                if last:
                     yield as_text(message), _problem_of(message) or gr.skip()
+                else:  # why another try failed stays beside Run, while this run goes on
+                    yield as_text({**message, "line": line.key}), gr.skip() if n else ""
 
     # Gradio goes on to the next of these when the one before has ended: the run comes last.
     run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
