@@ -92,7 +92,12 @@ def test_control_c_in_a_terminal(model):
     command = [sys.executable, "-m", "lacache_core", "generate", "--prompt", "Once", *LADDER]
     command += ["--model", model, "--tokens", "8000", "--temperature", "2"]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background may have them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         running.stdout.read(5)  # it writes
         running.send_signal(signal.SIGINT)
