@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from app.api import endpoints
 from app.components.measurement import plotly_file
 from app.early import EarlyScript
+from app.evaluation.jobs import MEASUREMENTS
 from app.pages.compare import compare
 from app.pages.evaluate import evaluate
 from app.pages.explore import explore
@@ -28,7 +29,7 @@ from lacache_core.settings import default_model_id
 from lacache_core.turns import take_turns
 
 DEFAULT_PORT = 7860
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 1.5
 _LAST_WORD_SECONDS = 0.3
 _MAIN_PAGE = "Explore"
 PAGES: dict[str, Callable[[gr.Blocks], None]] = {"Compare": compare, "Evaluate": evaluate}
@@ -115,17 +116,18 @@ def main() -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         print("Ending.", flush=True)
-        _end(demo)
+        _stop_all()
+        # Gradio's own way of ending waits five seconds for open pages to go by themselves, and
+        # Python's for a step of the model that is under way; nothing is left to be written.
+        os._exit(0)
 
 
-def _end(demo: gr.Blocks) -> None:
-    """Stop serving, as soon as open pages know that what they follow is over.
-
-    Gradio's own way of ending waits five seconds for open pages to go by themselves.
-    """
-    RUNS.stop_all()
+def _stop_all() -> None:
+    """Stop what goes on; soon, or else not at all, open pages know and what is finished is kept."""
+    going = (RUNS, MEASUREMENTS)
+    for some in going:
+        some.stop_all()
     late = time.monotonic() + _PATIENCE_SECONDS
-    while RUNS.active and time.monotonic() < late:
+    while any(some.active for some in going) and time.monotonic() < late:
         time.sleep(0.05)
     time.sleep(_LAST_WORD_SECONDS)
-    demo.close(verbose=False)

@@ -47,9 +47,9 @@ def pair_messages(
         When a setting or the model does not allow the runs; its text is for the user.
     """
     checked = {side: _check(side, {**values[""], **values[side]}) for side in SIDES}
-    with PLACES.ask() as place:
+    with PLACES.ask(runs.place_of(session_of(session, SIDES[0]))) as place:
         # Both are there from the beginning, so that Stop reaches the one that comes later too.
-        started = {side: runs.start(session_of(session, side)) for side in SIDES}
+        started = {side: runs.start(session_of(session, side), place) for side in SIDES}
         going = {side: runner.going(*checked[side], started[side], place) for side in SIDES}
         try:
             yield from _in_turn(going)

@@ -23,8 +23,8 @@ class NoPlaceError(LaCacheError):
 class Place:
     """One place in the line, given back at the end of its ``with`` block."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, places: Places, after: Place | None = None) -> None:
+        self._places, self.after = places, after
 
     @property
     def ahead(self) -> int:
@@ -47,8 +47,8 @@ class Places:
         self._lock = threading.Lock()
         self._line: list[Place] = []
 
-    def ask(self) -> Place:
-        """A place at the end of the line.
+    def ask(self, after: Place | None = None) -> Place:
+        """A place at the end of the line or, where one is about to be given back, that one.
 
         Raises
         ------
@@ -56,6 +56,10 @@ class Places:
             When as many wait as may.
         """
         with self._lock:
+            if after in self._line:
+                place = Place(self, after)
+                self._line.insert(self._line.index(after) + 1, place)
+                return place
             if len(self._line) >= self._most:
                 raise NoPlaceError(
                     f"As many runs go on ({self.at_once}) and wait ({self._most - self.at_once}) "
@@ -68,7 +72,11 @@ class Places:
     def ahead(self, place: Place) -> int:
         """How many must end before it is the turn of this place."""
         with self._lock:
-            return max(0, self._line.index(place) - self.at_once + 1)
+            # Who is about to give a place to another is not counted beside that one.
+            leaving = {id(one.after) for one in self._line} & {id(one) for one in self._line}
+            before = self._line[: self._line.index(place)]
+            ahead = sum(id(one) not in leaving for one in before) - self.at_once + 1
+            return max(0, ahead, int(id(place.after) in {id(one) for one in before}))
 
     def leave(self, place: Place) -> None:
         """Give a place back."""

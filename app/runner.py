@@ -78,8 +78,8 @@ def run_messages(
         for the user.
     """
     settings, policy = check_with_text(values)
-    with PLACES.ask() as place:
-        yield from going(settings, policy, runs.start(session), place)
+    with PLACES.ask(runs.place_of(session)) as place:
+        yield from going(settings, policy, runs.start(session, place), place)
 
 
 def check_with_text(values: Mapping[str, Any]) -> tuple[RunSettings, Policy]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.offline import page
+from app.places import Place
 from app.recorded import recordings
 from app.snapshot import Message, kept_snapshot
 from lacache_core.errors import DamagedTraceError
@@ -72,6 +73,7 @@ class Run:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     cancel: threading.Event = field(default_factory=threading.Event)
     source: Source | None = None
+    place: Place | None = None
     active: bool = True
 
 
@@ -84,9 +86,15 @@ class Runs:
         self._of_session: dict[str, Run] = {}
         self._recorded = recorded
 
-    def start(self, session: str | None) -> Run:
+    def place_of(self, session: str | None) -> Place | None:
+        """The place of the session's run, which a new one would take over."""
+        with self._lock:
+            run = self._of_session.get(session) if session is not None else None
+        return None if run is None else run.place
+
+    def start(self, session: str | None, place: Place | None = None) -> Run:
         """A new run; one that the session still has going is told to stop."""
-        run = Run()
+        run = Run(place=place)
         with self._lock:
             self._by_id[run.id] = run
             if session is not None:

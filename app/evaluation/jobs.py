@@ -139,6 +139,18 @@ class Measurements:
         found.cancel.set()
         return True
 
+    def stop_all(self) -> None:
+        """Stop whatever goes on or waits."""
+        with self._lock:
+            for found in self._by_id.values():
+                found.cancel.set()
+
+    @property
+    def active(self) -> int:
+        """How many go on or wait."""
+        with self._lock:
+            return sum(not found.over for found in self._by_id.values())
+
     def earlier(self, kind: object, names: object) -> Message:
         """``found``: those of a kind that can be looked at again, the newest first; and ``notes``.
 

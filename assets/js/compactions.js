@@ -29,8 +29,11 @@ export class Compactions {
       if (item) view.chooseCompaction(Number(item.dataset.index));
     });
     // Kept here, since asking the page would make it lay everything out in between.
-    Object.assign(this, { top: 0, height: 0 });
+    Object.assign(this, { top: 0, height: 0, scrolled: 0, away: false });
     this.box.addEventListener("scroll", () => {
+      const { scrollTop } = this.box;
+      // Somebody scrolled away from the newest, or back to it.
+      if (Math.abs(scrollTop - this.scrolled) > 1) this.away = !this.#inSight(scrollTop);
       this.top = this.scrolled = this.box.scrollTop;
       this.#render();
     });
@@ -52,6 +55,7 @@ export class Compactions {
       this.space.replaceChildren();
       this.current = -1;
       this.top = 0;
+      this.away = false;
     }
     this.space.style.height = `${store.compactions.length * this.row}px`;
     const current = view.compaction;
@@ -75,10 +79,16 @@ export class Compactions {
     this.scrolled = this.box.scrollTop = this.top;
   }
 
+  #inSight(top) {
+    const at = Math.max(0, this.current) * this.row;
+    return at >= top - this.row && at <= top + this.height;
+  }
+
   #reveal() {
     const { box, height } = this;
     const top = Math.max(0, this.current) * this.row; // below the heading, which stays in sight
-    if (box.matches(":hover") && this.view.following) return; // somebody reads there
+    if ((this.away || box.matches(":hover")) && this.view.following) return; // somebody reads there
+    this.away = false;
     if (top < this.top) this.top = top;
     else if (top + this.row > this.top + height - HEAD) this.top = top + this.row + HEAD - height;
   }

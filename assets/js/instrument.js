@@ -48,17 +48,18 @@ class Instrument {
     this.view = new View(this.store);
     this.#build();
     this.view.onChange((what) => this.#viewChanged(what));
+    this.works = [() => {
+      this.words.write();
+      if (!this.view.focus) this.readout.update();
+    }, () => {
+      this.compactions.write();
+      this.closeup.update();
+    }, () => {
+      this.words.scroll();
+      this.compactions.scroll();
+    }];
     this.slowly = throttled(() => {
-      this.due = [() => {
-        this.words.write();
-        if (!this.view.focus) this.readout.update();
-      }, () => {
-        this.compactions.write();
-        this.closeup.update();
-      }, () => {
-        this.words.scroll();
-        this.compactions.scroll();
-      }];
+      this.due = this.works.slice();
       // While a run goes on they go along with what is told of its updates.
       clearTimeout(this.patience);
       this.patience = setTimeout(() => this.#catchUp(), this.store.running ? TELL_MS + PATIENCE_MS : 0);
@@ -145,6 +146,8 @@ class Instrument {
     this.map.request();
     if (message.kind === "delta") this.#tellSoon();
     else this.#tell();
+    // What is listed of the run before must not stand beside the new one's map.
+    if (this.store.run !== before) for (const work of this.works) work();
     this.unsaid += performance.now() - start;
     if (!this.telling) this.#measured();
   }
@@ -251,7 +254,7 @@ class Instrument {
     // A run that starts has nothing to show yet: what is there is of the run before.
     const before = name === "loading" && store.length > 0;
     this.element.classList.toggle("lc-before", before);
-    setText(this.message, withoutLabel(message || "", CHIPS[name]));
+    setText(this.message, kept ? message || "" : withoutLabel(message || "", CHIPS[name]));
     const { label, budget, model } = store.setup;
     const said = [label, budget ? `budget ${budget}` : "no budget", model, this.runs.day];
     const told = said.filter(Boolean).join(" · ");

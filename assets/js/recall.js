@@ -7,7 +7,7 @@ const PLACE = "lacache.";
 /** Keeps ids under a name; a browser that keeps nothing has none later. */
 export function keep(name, ids) {
   try {
-    sessionStorage.setItem(PLACE + name, JSON.stringify(ids));
+    sessionStorage.setItem(PLACE + name, JSON.stringify({ ...ids, link: location.search }));
   } catch {
     // It may be forbidden to.
   }
@@ -15,7 +15,8 @@ export function keep(name, ids) {
 
 function kept(name) {
   try {
-    return JSON.parse(sessionStorage.getItem(PLACE + name));
+    const found = JSON.parse(sessionStorage.getItem(PLACE + name));
+    return found?.link === location.search ? found : null; // a link that was opened says what is to be shown
   } catch {
     return null;
   }

@@ -164,7 +164,7 @@ export class Runs {
     if (again) this.instrument.receive(snapshot);
     else {
       this.show(snapshot);
-      this.say("The page was loaded anew; this is your run from before.");
+      this.say("Your last run in this tab, from before the page was loaded.");
     }
     return true;
   }

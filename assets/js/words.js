@@ -73,7 +73,9 @@ export class Words {
     const locked = view.locked?.token;
     const goal = locked !== undefined ? `at ${locked}` : view.following ? "end" : `seen ${view.clock}`;
     if (goal === this.shown && (goal !== "end" || !this.atEnd)) return;
+    const freed = goal === "end" && this.shown.startsWith("at "); // a token was let go: stay where it was looked at
     this.shown = goal;
+    if (freed && !this.atEnd) return;
     if (goal === "end") this.body.scrollTop = this.body.scrollHeight;
     else this.#scrollTo(locked ?? store.seen(view.clock) - 1);
   }

@@ -22,6 +22,21 @@ def test_whoever_comes_later_waits_in_turn():
     assert line[4].ahead == 0
 
 
+def test_one_that_replaces_another_is_not_counted_beside_it():
+    places = Places(at_once=2, waiting=1)
+    going, other, waiting = (places.ask() for _ in range(3))
+    again = places.ask(going)
+    assert [one.ahead for one in (again, other, waiting)] == [1, 0, 1]
+    places.leave(going)
+    assert [one.ahead for one in (again, other, waiting)] == [0, 0, 1]
+    later = places.ask(waiting)
+    assert later.ahead == 1  # the other two go on
+    places.leave(waiting)
+    assert later.ahead == 1
+    with pytest.raises(NoPlaceError):
+        places.ask(going)  # which has gone
+
+
 def test_one_more_than_may_wait_is_refused_with_the_reason():
     places = Places(at_once=1, waiting=1)
     line = [places.ask(), places.ask()]

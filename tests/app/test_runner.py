@@ -125,14 +125,18 @@ def test_a_run_that_waits_can_be_stopped_and_replaced(monkeypatch):
         assert runs.active == 0
 
 
-def test_where_too_many_wait_the_reason_is_said_and_the_own_run_goes_on(monkeypatch):
-    places, runs = Places(at_once=1, waiting=0), Runs()
+def test_a_run_takes_over_the_place_of_the_one_that_it_replaces(monkeypatch):
+    places, runs = Places(at_once=1, waiting=1), Runs()
     monkeypatch.setattr(runner, "PLACES", places)
-    mine = run_messages({**VALUES, "max_new_tokens": 5}, "me", runs)
+    mine = run_messages({**VALUES, "max_new_tokens": 5000}, "me", runs)
     next(mine)
-    with pytest.raises(NoPlaceError):
-        next(run_messages(VALUES, "me", runs))
-    assert list(mine)[-1]["state"]["name"] == "done"
+    with places.ask() as other:
+        with pytest.raises(NoPlaceError):
+            next(run_messages(VALUES, "you", runs))
+        again = run_messages(VALUES, "me", runs)
+        assert "starts when one of them has ended" in next(again)["state"]["message"]
+        assert list(mine)[-1]["state"]["name"] == "stopped" and other.ahead == 1
+        assert list(again)[-1]["state"]["name"] == "done" and other.ahead == 0
 
 
 def test_a_session_that_is_gone_holds_on_to_nothing():

@@ -237,7 +237,7 @@ def test_after_the_page_was_loaded_anew_the_own_run_is_there_again(explore):
     page.wait_for_function(f"(run) => {STORE}.run === run", arg=own)
     wait_state(page, "stopped", seconds=20)  # a run ends with the page that it was for
     assert store(page, "s.length") >= 100
-    assert "from before" in page.inner_text(".lc-said")
+    assert "last run in this tab" in page.inner_text(".lc-said")
     wait_idle(page)
     page.click("#run")
     page.wait_for_function(

@@ -177,6 +177,38 @@ def test_the_clock_moves_without_requests_and_follows_again(live):
     assert len(live.watched.requests) == asked
 
 
+def test_a_list_that_somebody_scrolled_stays_until_scrolled_back(live):
+    _, messages = made(prompt=300, new=900, steps_per_message=20, settings={"budget": 128})
+    messages = [m for m in messages if m["state"]["name"] == "running"]
+    page, box = live.page, "document.querySelector('.lc-list')"
+    live.receive(messages[:-4])
+    live.settle(700)
+    newest = page.evaluate(f"{box}.scrollTop")
+    assert newest > 5000
+    page.evaluate(f"{box}.scrollTop = 0")
+    live.settle()
+    live.receive(messages[-4:-2])
+    live.settle(900)
+    assert page.evaluate(f"{box}.scrollTop") == 0
+    page.evaluate(f"{box}.scrollTop = {box}.scrollHeight")
+    live.settle()
+    live.receive(messages[-2:])
+    live.settle(900)
+    assert page.evaluate(f"{box}.scrollTop") > newest + 500
+
+
+def test_the_lists_change_with_the_run(live):
+    _, first = made(run="first", prompt=300, new=200, settings={"budget": 128})
+    _, second = made(run="second", prompt=150, new=2, settings={"budget": 128})
+    live.receive(first)
+    live.settle(700)
+    said = "document.querySelector('.lc-compactions').textContent"
+    before, after = live.page.evaluate(
+        f"(m) => {{ const old = {said}; I.receive(m); return [old, {said}]; }}", second[0]
+    )
+    assert "372 so far" in before and "None yet" in after and "372" not in after
+
+
 def test_a_click_in_the_list_sets_the_clock(live):
     run, messages = made(prompt=600, new=900, steps_per_message=50, settings={"budget": 128})
     live.receive(messages)

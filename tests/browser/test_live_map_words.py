@@ -29,6 +29,29 @@ def test_a_long_text_is_whole_and_light(live):
     assert page.text_content(".lc-words-body") == "".join(run.strings[:8192])
 
 
+def test_a_word_that_is_let_go_leaves_the_text_where_it_was_looked_at(live):
+    _, messages = made(prompt=2000, new=50, chunk=256, settings={"budget": 256})
+    live.receive(messages)
+    live.settle(500)
+    top = "I.words.body.scrollTop"
+    live.page.evaluate(f"{top} = 300")
+    live.settle()
+    seen = "Number(I.words.body.querySelector('span[data-t]').dataset.t)"
+    live.page.evaluate(f"I.view.lock({{token: {seen}, layer: 1}})")
+    live.settle(600)
+    looked = live.page.evaluate(top)
+    live.page.evaluate("I.view.lock(null)")
+    live.settle(600)
+    assert live.page.evaluate(top) == looked < 1000
+    live.page.evaluate("I.view.setClock(20)")
+    live.settle(600)
+    live.page.evaluate("I.view.follow()")  # who wants the newest gets it
+    live.settle(600)
+    assert live.page.evaluate(
+        "(b => b.scrollTop + b.clientHeight > b.scrollHeight - 24)(I.words.body)"
+    )
+
+
 def test_the_model_s_own_words_are_set_apart(live):
     run, messages = made(**RUNS["interleaved"])
     live.receive(messages)
