@@ -60,8 +60,8 @@ def run(
 ) -> Iterator[str]:
     """Run a text under a policy; streams the messages that the page's map is drawn from.
 
-    Each is a JSON text as described in docs/live-map.md. The first one of kind ``snapshot`` carries
-    the run's id, which ``/stop`` takes.
+    Each is a JSON text as described in docs/live-map.md. They carry the run's id, which ``/stop``
+    takes, also while the run waits for its turn.
     """
     values = dict(locals())
     try:

@@ -73,15 +73,18 @@ class Places:
         """How many must end before it is the turn of this place."""
         with self._lock:
             # Who is about to give a place to another is not counted beside that one.
-            leaving = {id(one.after) for one in self._line} & {id(one) for one in self._line}
+            leaving = [one.after for one in self._line]
             before = self._line[: self._line.index(place)]
-            ahead = sum(id(one) not in leaving for one in before) - self.at_once + 1
-            return max(0, ahead, int(id(place.after) in {id(one) for one in before}))
+            ahead = sum(one not in leaving for one in before) - self.at_once + 1
+            return max(0, ahead, int(place.after is not None))
 
     def leave(self, place: Place) -> None:
         """Give a place back."""
         with self._lock:
             self._line.remove(place)
+            for one in self._line:
+                if one.after is place:
+                    one.after = None
 
 
 PLACES = Places()
