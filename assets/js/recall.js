@@ -4,10 +4,17 @@
 const POLL_MS = 1000;
 const PLACE = "lacache.";
 
+/** What the page's address says of settings; a theme is none. */
+function link() {
+  const query = new URLSearchParams(location.search);
+  query.delete("__theme");
+  return String(query);
+}
+
 /** Keeps ids under a name; a browser that keeps nothing has none later. */
 export function keep(name, ids) {
   try {
-    sessionStorage.setItem(PLACE + name, JSON.stringify({ ...ids, link: location.search }));
+    sessionStorage.setItem(PLACE + name, JSON.stringify({ ...ids, link: link() }));
   } catch {
     // It may be forbidden to.
   }
@@ -16,7 +23,7 @@ export function keep(name, ids) {
 function kept(name) {
   try {
     const found = JSON.parse(sessionStorage.getItem(PLACE + name));
-    return found?.link === location.search ? found : null; // a link that was opened says what is to be shown
+    return found?.link === link() ? found : null; // a link that was opened says what is to be shown
   } catch {
     return null;
   }

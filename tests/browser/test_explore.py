@@ -236,6 +236,15 @@ def test_after_the_page_was_loaded_anew_the_own_run_is_there_again(explore):
     explore.opened[-1].problems.clear()  # Gradio complains of the stream that was cut
     page.wait_for_function(f"(run) => {STORE}.run === run", arg=own)
     wait_state(page, "stopped", seconds=20)  # a run ends with the page that it was for
+    page.goto(page.url.split("?")[0] + "?budget=99")  # a link says itself what is to be shown
+    page.wait_for_selector(".lc-canvas")
+    page.wait_for_function(f"() => {STORE}.setup.origin === 'recorded'")
+    page.wait_for_timeout(1500)
+    assert store(page, "s.setup.origin") == "recorded"
+    page.goto(page.url.split("?")[0] + "?__theme=dark")
+    page.wait_for_selector(".lc-canvas")
+    page.wait_for_function(f"(run) => {STORE}.run === run", arg=own)
+    explore.opened[-1].problems.clear()
     assert store(page, "s.length") >= 100
     assert "last run in this tab" in page.inner_text(".lc-said")
     wait_idle(page)
