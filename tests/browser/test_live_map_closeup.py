@@ -95,12 +95,12 @@ def test_the_panel_goes_from_compaction_to_compaction_within_a_step(live):
     steps = run.trace.compactions[:, 0]
     twice = int(np.nonzero(steps[1:] == steps[:-1])[0][0]) + 1  # the second one of a step
     page.evaluate("(k) => I.view.chooseCompaction(k)", twice)
-    live.settle(400)
+    live.settle_closeup()
     total = len(steps)
     assert page.inner_text(".lc-closeup .lc-note").startswith(f"{twice + 1} of {total}")
     page.click("[title^='One back']")
     assert live.stats["clock"] == steps[twice - 1] == steps[twice]
-    live.settle(400)
+    live.settle(1000)
     assert page.inner_text(".lc-closeup .lc-note").startswith(f"{twice} of {total}")
     page.focus(".lc-canvas")
     page.keyboard.press(">")
@@ -109,7 +109,7 @@ def test_the_panel_goes_from_compaction_to_compaction_within_a_step(live):
     # The clock between two compactions: the last one is shown, and how long ago it was.
     gap = next(s for s in range(run.trace.num_steps - 1, 0, -1) if s not in set(steps.tolist()))
     page.evaluate("(s) => I.view.setClock(s)", gap)
-    live.settle(400)
+    live.settle(1000)
     assert "ago" in page.inner_text(".lc-closeup .lc-note")
 
 
@@ -119,7 +119,7 @@ def test_the_sentence_and_the_cells_name_the_words(live):
     page = live.page
     last = len(run.trace.compactions) - 1
     page.evaluate("(k) => I.view.chooseCompaction(k)", last)
-    live.settle(400)
+    live.settle_closeup()
     _, seen, start, width, kept, cursor, _ = run.trace.compactions[last].tolist()
     expected, _, _ = by_the_rule(run, np.array(messages[0]["rowOfLayer"]))
     length, before, patterns = expected[last]
@@ -145,7 +145,7 @@ def test_a_restart_pass_is_told_with_its_reason(live):
     live.receive(messages)
     restarts = np.nonzero(run.trace.compactions[:, 6])[0]
     live.page.evaluate("(k) => I.view.chooseCompaction(k)", int(restarts[-1]))
-    live.settle(400)
+    live.settle_closeup()
     said = live.page.inner_text(".lc-sentence")
     assert "a new pass began at the old end" in said and "newest 30" in said
     assert "cursor went back from" in said
@@ -157,14 +157,14 @@ def test_a_window_drops_everywhere_and_says_so(live):
     live.receive(messages)
     seen, start = run.trace.compactions[-1, [1, 2]].tolist()
     live.page.evaluate("I.view.chooseCompaction(I.store.compactions.length - 1)")
-    live.settle(400)
+    live.settle_closeup()
     said = live.page.inner_text(".lc-sentence")
     word = run.strings[seen - 61]  # 64 entries with the one that made it due: 4 sinks, 60 newest
     assert f"At token {seen} every layer dropped entry {start + 1}, “{word.strip()}”" in said
     assert "no layer holds it any longer" in said
     # Many at once, in a chunk of the given text.
     live.page.evaluate("I.view.chooseCompaction(0)")
-    live.settle(400)
+    live.settle_closeup()
     width = run.trace.compactions[0, 3]
     assert f"every layer dropped the {width} entries" in live.page.inner_text(".lc-sentence")
 
@@ -202,7 +202,7 @@ def test_a_policy_that_drops_elsewhere_in_every_layer_is_told_from_what_went(liv
         "state": {"name": "done", "message": ""},
     }
     live.receive([message])
-    live.settle(400)
+    live.settle(1000)
     assert [row[1:] for row in live.page.evaluate(GROUPS)[0][2]] == [
         [list(range(5, 35)), [int(t != gone) for t in range(5, 35)]] for gone in (5, 17, 29)
     ]

@@ -83,7 +83,7 @@ def test_it_is_marked_by_text_by_slot_and_in_the_words(live):
     seen = page.evaluate("I.store.seen(0)")
     assert (fact_pixels(page)[1] > 0) == (seen > FACT[0])
     page.evaluate(f"I.view.lock({{ token: {FACT[0]}, layer: 3 }})")
-    live.settle(400)
+    live.settle(1000)
     marked = page.locator(".lc-words-body span.lc-fact")
     positions = [int(t) for t in marked.evaluate_all("all => all.map((n) => n.dataset.t)")]
     assert positions == list(range(FACT[0], FACT[1] + 1))

@@ -180,7 +180,7 @@ def test_an_eviction_close_up_names_heads(live, name):
     trace = run.trace
     step, *_ = trace.compactions[0].tolist()
     live.page.evaluate("I.view.chooseCompaction(0)")
-    live.settle(300)
+    live.settle_closeup()
     rows = live.page.evaluate(
         """() => { const { group } = I.closeup;
           return group.patterns.map((p) =>

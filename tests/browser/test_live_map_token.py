@@ -111,6 +111,6 @@ def test_locking_and_modes_do_not_make_the_page_jump(open_page, assets_url, widt
         live.settle(150)
         assert live.page.evaluate(places) == before
     live.page.evaluate("I.view.lock(null); I.view.chooseCompaction(0)")
-    live.settle(400)
+    live.settle(1000)
     assert live.page.evaluate(places) == before
     live.check()

@@ -166,7 +166,7 @@ def test_the_clock_moves_without_requests_and_follows_again(live):
     page.keyboard.press("[")
     assert live.stats["clock"] == max(s for s in steps if s < 60)
     page.keyboard.press("Space")
-    live.settle(400)
+    live.settle(1000)
     page.keyboard.press("Space")
     moved = live.stats["clock"]
     assert moved > max(s for s in steps if s < 60)

@@ -18,13 +18,13 @@ def test_a_long_text_is_whole_and_light(live):
         settings={"budget": 512},
     )
     live.receive(messages)
-    live.settle(400)
+    live.settle(1000)
     page = live.page
     assert page.locator(".lc-words-body span[data-t]").count() < 2500
     assert page.text_content(".lc-words-body") == "".join(run.strings[:8192])
     assert page.evaluate("(b => b.scrollTop + b.clientHeight > b.scrollHeight - 24)(I.words.body)")
     page.evaluate("I.view.lock({token: 4000, layer: 3})")
-    live.settle(400)
+    live.settle(1000)
     assert page.get_attribute(".lc-marked", "data-t") == "4000"
     assert page.text_content(".lc-words-body") == "".join(run.strings[:8192])
 
@@ -32,21 +32,21 @@ def test_a_long_text_is_whole_and_light(live):
 def test_a_word_that_is_let_go_leaves_the_text_where_it_was_looked_at(live):
     _, messages = made(prompt=2000, new=50, chunk=256, settings={"budget": 256})
     live.receive(messages)
-    live.settle(500)
+    live.settle(1000)
     top = "I.words.body.scrollTop"
     live.page.evaluate(f"{top} = 300")
     live.settle()
     seen = "Number(I.words.body.querySelector('span[data-t]').dataset.t)"
     live.page.evaluate(f"I.view.lock({{token: {seen}, layer: 1}})")
-    live.settle(600)
+    live.settle(1000)
     looked = live.page.evaluate(top)
     live.page.evaluate("I.view.lock(null)")
-    live.settle(600)
+    live.settle(1000)
     assert live.page.evaluate(top) == looked < 1000
     live.page.evaluate("I.view.setClock(20)")
-    live.settle(600)
+    live.settle(1000)
     live.page.evaluate("I.view.follow()")  # who wants the newest gets it
-    live.settle(600)
+    live.settle(1000)
     assert live.page.evaluate(
         "(b => b.scrollTop + b.clientHeight > b.scrollHeight - 24)(I.words.body)"
     )

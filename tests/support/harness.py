@@ -42,6 +42,11 @@ class LiveMap:
     def settle(self, milliseconds: int = 220) -> None:
         self.page.wait_for_timeout(milliseconds)
 
+    def settle_closeup(self) -> None:
+        """Wait until the compaction that is spoken of is the one that is shown close up."""
+        self.page.wait_for_function("I.closeup.shown === `${I.store.run}/${I.view.compaction}`")
+        self.settle(60)
+
     @property
     def stats(self) -> dict[str, Any]:
         return self.page.evaluate("I.stats")
