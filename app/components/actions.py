@@ -37,3 +37,11 @@ def actions(
 def problem_text(*sentences: str) -> str:
     """What is wrong, as it stands above the buttons; "" when nothing is."""
     return "".join(f"<p role='alert'>{html.escape(sentence)}</p>" for sentence in sentences)
+
+
+def into_sight(ident: str) -> str:
+    """JavaScript that scrolls to what has this id where it stands far above, as on a phone."""
+    return f"""() => setTimeout(() => {{
+  const node = document.getElementById('{ident}');
+  if (node && node.getBoundingClientRect().bottom < 120) node.scrollIntoView({{ block: 'start' }});
+}}, 100)"""

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.actions import actions, problem_text
+from app.components.actions import actions, into_sight, problem_text
 from app.components.controls import MAIN, control, fitting, policy_info, restored
 from app.components.live_map import asking, named
 from app.components.module import module_html
@@ -102,7 +102,7 @@ def compare(demo: gr.Blocks) -> None:
                     yield gr.skip(), said, wrong
 
     # Gradio goes on to the next of these when the one before has ended: the run comes last.
-    run.click(None, None, None, js=_SHOW_MAP)
+    run.click(None, None, None, js=into_sight("comparison"))
     run.click(None, None, link, js=NOTHING, api_visibility="private")
     run.click(
         start,
@@ -185,12 +185,6 @@ def _values(keys: list[tuple[str, str]], given: Any) -> dict[str, dict[str, Any]
     for (side, name), value in zip(keys, given, strict=True):
         values[side][name] = value
     return values
-
-
-_SHOW_MAP = """() => setTimeout(() => {
-  const map = document.getElementById('comparison');
-  if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
-}, 100)"""
 
 
 def _share(inputs: _Inputs) -> gr.HTML:

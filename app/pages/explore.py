@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.components.actions import actions, problem_text
+from app.components.actions import actions, into_sight, problem_text
 from app.components.controls import FIELDS, MAIN, control, fitting, policy_info, restored
 from app.components.live_map import live_map_of
 from app.components.module import module_html
@@ -89,7 +89,7 @@ def explore(demo: gr.Blocks) -> None:
                     yield as_text({**message, "line": line.key}), gr.skip() if n else ""
 
     # Gradio goes on to the next of these when the one before has ended: the run comes last.
-    run.click(None, None, None, js=_SHOW_MAP)  # where it stands far above, on a phone
+    run.click(None, None, None, js=into_sight("live-map"))  # where it stands far above, on a phone
     run.click(None, None, link, js=NOTHING, api_visibility="private")
     run.click(
         start,
@@ -132,12 +132,6 @@ def _problem_of(message: Message) -> str:
     if state["name"] != "failed":
         return ""
     return problem_text(state["message"])
-
-
-_SHOW_MAP = """() => setTimeout(() => {
-  const map = document.getElementById('live-map');
-  if (map && map.getBoundingClientRect().bottom < 120) map.scrollIntoView({ block: 'start' });
-}, 100)"""
 
 
 def _share(inputs: dict[str, Any]) -> gr.HTML:

@@ -34,7 +34,7 @@ export class Compactions {
       const { scrollTop } = this.box;
       // Somebody scrolled away from the newest, or back to it.
       if (Math.abs(scrollTop - this.scrolled) > 1) this.away = !this.#inSight(scrollTop);
-      this.top = this.scrolled = this.box.scrollTop;
+      this.top = this.scrolled = scrollTop;
       this.#render();
     });
     this.resizing = new ResizeObserver(([entry]) => {
